@@ -1,0 +1,143 @@
+"""Import the application that `server.handler` names, and recognise it.
+
+Called in the process that will serve it, and in the one that `rocket-sup check` starts. Whatever goes wrong
+while foreign code runs becomes one `ApplicationError`, whose report is what the author of the application
+wants to read: the traceback from the first line of the application on, without ours and the import system's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import sys
+import traceback
+from types import ModuleType, TracebackType
+
+from rocket_sup.errors import ApplicationError
+from rocket_sup.options import did_you_mean
+from rocket_sup.pattern import RouteError
+from rocket_sup.router import Router, describe
+
+_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_HANDLER = re.compile(rf"({_DOTTED})(?::({_DOTTED}))?")
+_OUR_FRAMES = (__file__, importlib.__file__ or "", "<frozen importlib")
+
+
+def load_application(handler: str, *, factory: bool, app_dir: str) -> Router:
+    """Import, call if it is a factory, recognise and freeze the application.
+
+    Args:
+        handler: "package.module:attribute"; the attribute may be dotted, and is `app` when left out.
+        factory: the attribute is a function without arguments that returns the application.
+        app_dir: directory to put first on `sys.path`.
+
+    Returns:
+        The frozen router.
+
+    Raises:
+        ApplicationError: the application's fault or its address's; with a report for people.
+    """
+    match = _HANDLER.fullmatch(handler)
+    if match is None or match[1].endswith(".py"):
+        raise ApplicationError(f"{handler!r} {_explain_spelling(handler)}")
+    directory = os.path.abspath(app_dir)
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    found = _attribute_of(_import(match[1], directory), match[2] or "app")
+    if factory:
+        found = _called(found, handler)
+    if not isinstance(found, Router):
+        raise ApplicationError(f"{handler} {_explain_type(found, factory=factory)}")
+    try:
+        found.freeze()
+    except RouteError as error:
+        raise ApplicationError(f"{handler}: {error}") from None
+    return found
+
+
+def _import(name: str, directory: str) -> ModuleType:
+    importlib.invalidate_caches()  # the file may be younger than this process's view of its directory
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            *parents, last = error.name.split(".")
+            hint = did_you_mean(last, _modules_in(os.path.join(directory, *parents)))
+            message = f"there is no module {error.name} (looked in {directory} first{hint})"
+            raise ApplicationError(message) from None
+        raise _failed(f"{name} cannot be imported", error) from None
+    except (Exception, SystemExit) as error:
+        raise _failed(f"{name} cannot be imported", error) from None
+
+
+def _attribute_of(module: ModuleType, attributes: str) -> object:
+    found: object = module
+    place = f"module {module.__name__}"
+    for attribute in attributes.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            public = [each for each in dir(found) if not each.startswith("_")]
+            hint = did_you_mean(attribute, public)
+            raise ApplicationError(f"{place} has no attribute {attribute}{hint}") from None
+        place = f"{place}, {attribute}"
+    return found
+
+
+def _called(factory: object, handler: str) -> object:
+    if not callable(factory):
+        raise ApplicationError(f"{handler} cannot be called, it is {_described(factory)}")
+    if inspect.iscoroutinefunction(factory):
+        raise ApplicationError(f"{handler} is 'async def'; a factory is a plain function")
+    try:
+        return factory()
+    except (Exception, SystemExit) as error:
+        raise _failed(f"{handler}: calling {describe(factory)} failed", error) from None
+
+
+def _failed(what: str, error: BaseException) -> ApplicationError:
+    frames: TracebackType | None = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OUR_FRAMES):
+        frames = frames.tb_next
+    report = "".join(traceback.format_exception(type(error), error, frames))
+    summary = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
+    return ApplicationError(f"{what}: {summary}", report=report)
+
+
+def _explain_spelling(handler: str) -> str:
+    path, _, attribute = handler.partition(":")
+    if "/" in path or path.endswith(".py"):
+        module = path.removesuffix(".py").strip("./").replace("/", ".")
+        return f"is a file; its module is named {module}:{attribute or 'app'}"
+    return 'is not of the form "package.module:attribute"'
+
+
+def _explain_type(found: object, *, factory: bool) -> str:
+    what = f"{'returned an object' if factory else 'is'} {_described(found)}, not a Router"
+    if not callable(found):
+        return what
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):  # written in C, and silent about its parameters
+        return what
+    required = [each.name for each in parameters if each.default is each.empty]
+    if len(required) == 3 or required[:1] == ["scope"]:
+        return f"{what}; it looks like an ASGI application, which this version does not serve yet"
+    if len(required) == 2:
+        return f"{what}; it looks like a WSGI application, which this version does not serve yet"
+    if not required and not factory:
+        return f"{what}; if it returns one, set server.factory = true (--factory)"
+    return what
+
+
+def _modules_in(directory: str) -> list[str]:
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    return [name.removesuffix(".py") for name in names if not name.startswith((".", "_"))]
+
+
+def _described(found: object) -> str:
+    if inspect.isfunction(found):
+        return "a function"
+    return f"of type {type(found).__module__}.{type(found).__qualname__}"

@@ -1,0 +1,113 @@
+"""The three moments of a connection's life that an application may watch and decide.
+
+`setup` runs once when a client is connected, before a byte is read; `pre_routing` once for every request,
+before a route is looked up; `teardown` once when the connection is gone, with the error that ended it, if one
+did. Several functions may be registered for each
+moment: they run in the order of registration, and the first that decides ends the question. They are plain
+    functions, called on the event loop between two reads, and must not block; this module only keeps and
+    calls them.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rocket_sup.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from rocket_sup.request import Request
+
+
+class SetupDecision(enum.Enum):
+    """What becomes of a new connection.
+
+    `PROCEED`: serve it. `DROP`: close it without an answer. `STOP_ACCEPTING`: close it, and let this acceptor
+    take no more.
+    """
+
+    PROCEED = "proceed"
+    DROP = "drop"
+    STOP_ACCEPTING = "stop_accepting"
+
+
+class RoutingDecision(enum.Enum):
+    """What becomes of a request before it is routed. `PROCEED`: route it. `DROP`: close the connection
+    without an answer.
+    """
+
+    PROCEED = "proceed"
+    DROP = "drop"
+
+
+# The peer as the socket names it: (host, port, ...) over TCP, the path or "" over a Unix socket.
+Client = tuple[str, int] | tuple[str, int, int, int] | str
+SetupHook = Callable[[Client], SetupDecision | None]
+PreRoutingHook = Callable[["Request"], object]
+TeardownHook = Callable[[Client, Exception | None], None]
+
+
+class Hooks:
+    """The functions registered for each moment; empty lists cost their caller one truth test."""
+
+    __slots__ = ("pre_routing", "setup", "teardown")
+
+    def __init__(self) -> None:
+        self.setup: list[SetupHook] = []
+        self.pre_routing: list[PreRoutingHook] = []
+        self.teardown: list[TeardownHook] = []
+
+    def run_setup(self, client: Client) -> SetupDecision:
+        """Ask the setup hooks about a new connection.
+
+        Returns: the first decision that is not `PROCEED` (None counts as `PROCEED`).
+        Raises:
+            LocalProtocolError: a hook returned something else; the application's fault.
+        """
+        for hook in self.setup:
+            decision = hook(client)
+            if decision is None or decision is SetupDecision.PROCEED:
+                continue
+            if not isinstance(decision, SetupDecision):
+                raise LocalProtocolError(
+                    f"connection setup hook {hook!r} returned {decision!r}; allowed: None, a SetupDecision"
+                )
+            return decision
+        return SetupDecision.PROCEED
+
+    def run_pre_routing(self, request: Request) -> object:
+        """Ask the pre-routing hooks about a request.
+
+        Returns: `RoutingDecision.PROCEED` or `.DROP`, or the value a hook answers with, which is made into a
+            response as a handler's is.
+        """
+        for hook in self.pre_routing:
+            answer = hook(request)
+            if answer is not None and answer is not RoutingDecision.PROCEED:
+                return answer
+        return RoutingDecision.PROCEED
+
+    def run_teardown(self, client: Client, error: Exception | None) -> None:
+        """Tell every teardown hook, even if one of them fails; then raise the first failure."""
+        failure: Exception | None = None
+        for hook in self.teardown:
+            try:
+                hook(client, error)
+            except Exception as problem:
+                failure = failure or problem
+        if failure is not None:
+            raise failure
+
+
+def check_hook(hook: Callable[..., object]) -> None:
+    """Refuse a coroutine function as a hook.
+
+    Raises:
+        LocalProtocolError: the hook is `async def`; a hook decides at once, between two reads.
+    """
+    if inspect.iscoroutinefunction(hook):
+        raise LocalProtocolError(
+            f"hook {hook.__name__!r} is 'async def'; a hook is a plain function, called on the event loop"
+        )

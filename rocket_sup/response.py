@@ -1,0 +1,214 @@
+"""What a handler answers with, and how any value it returns becomes an answer.
+
+`str` is text, `bytes` are bytes, `dict`, `list` and dataclasses are JSON, an `int` is a status, `None` is
+204; a tuple adds a status and headers to one of these; a `Response` says everything. `answer_from` turns
+all of them into one shape that the connection writes. What cannot go onto the wire is refused here, before
+a byte was written: fields with control characters, statuses that are not final, and framing fields, which
+belong to the connection alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+
+from rocket_sup.errors import LocalProtocolError
+from rocket_sup.http.grammar import SENDABLE_NAME, SENDABLE_VALUE
+from rocket_sup.http.headers import Headers, HeaderSource
+from rocket_sup.http.semantics import BINARY, HTML, JSON, TEXT, Encoder, has_content
+
+_BLANK: Final = re.compile("[\x00-\x20\x7f]")
+_URI_CHARACTERS: Final = "%:/?#[]@!$&'()*+,;=~"  # RFC 3986 §2.2; the rest is encoded as UTF-8
+
+
+class Response:
+    """An answer with its status and header fields.
+
+    Attributes:
+        body: `str`, `bytes`, None for no content, or anything orjson can write.
+        status: 200 to 999.
+        headers: ordered, repeatable, case-insensitive.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self, body: object = None, status: int = 200, headers: HeaderSource | Headers | None = None
+    ) -> None:
+        """Make an answer; without a Content-Type of your own, the type of `body` decides."""
+        self.body = body
+        self.status = status
+        self.headers = Headers(headers)
+
+    @classmethod
+    def text(cls, text: str, status: int = 200, headers: HeaderSource | None = None) -> Response:
+        """Answer with plain text."""
+        return cls(text, status, headers)
+
+    @classmethod
+    def html(cls, markup: str, status: int = 200, headers: HeaderSource | None = None) -> Response:
+        """Answer with an HTML document."""
+        response = cls(markup, status, headers)
+        response.headers.setdefault("Content-Type", HTML.decode("ascii"))
+        return response
+
+    @classmethod
+    def json(cls, document: object, status: int = 200, headers: HeaderSource | None = None) -> Response:
+        """Answer with a JSON document, also when it is a bare string, number or null."""
+        response = cls(orjson.dumps(document), status, headers)
+        response.headers.setdefault("Content-Type", JSON.decode("ascii"))
+        return response
+
+    @classmethod
+    def redirect(cls, location: str, status: int = 303, headers: HeaderSource | None = None) -> Response:
+        """Send the client elsewhere.
+
+        Args:
+            location: URI reference. One that begins with `//`, which browsers take for another host, is
+                refused.
+            status: 301, 302, 303, 307 or 308.
+
+        Raises:
+            LocalProtocolError: the location or the status cannot be a redirect.
+        """
+        if status not in (301, 302, 303, 307, 308):
+            raise LocalProtocolError(f"status {status} is not a redirect; allowed: 301, 302, 303, 307, 308")
+        if location[:2].replace("\\", "/") == "//":
+            raise LocalProtocolError("a redirect must not begin with //: that names another host")
+        if _BLANK.search(location) is not None:  # browsers drop them, and may then see a // that is none here
+            raise LocalProtocolError("a redirect must not contain blanks or controls (RFC 3986 §2)")
+        response = cls(None, status, headers)
+        response.headers["Location"] = quote(location, safe=_URI_CHARACTERS)
+        return response
+
+    @classmethod
+    def empty(cls, status: int = 204, headers: HeaderSource | None = None) -> Response:
+        """Answer without content."""
+        return cls(None, status, headers)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.headers!r}>"
+
+
+class Answer:
+    """A response as the connection needs it.
+
+    Attributes:
+        status: final status.
+        fields: field lines, each with its CRLF; without Date, unless `has_date`, and without framing fields.
+        body: content.
+        length: of the content a GET would have; a handler of HEAD may announce what it does not make.
+        closes: the application wants the connection closed.
+        has_date: `fields` has a Date.
+    """
+
+    __slots__ = ("body", "closes", "fields", "has_date", "length", "status")
+
+    def __init__(self, status: int, fields: bytes = b"", body: bytes = b"") -> None:
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.length = len(body)
+        self.closes = False
+        self.has_date = False
+
+
+# The results that need no look at their value: media type and encoder by exact type.
+ENCODERS: Final[Mapping[type, tuple[bytes, Encoder]]] = {
+    str: (TEXT, str.encode),  # type: ignore[dict-item]  # called with str only; a wrapper would cost a call per answer
+    bytes: (BINARY, bytes),  # type: ignore[dict-item]
+    dict: (JSON, orjson.dumps),
+    list: (JSON, orjson.dumps),
+}
+
+
+def answer_from(result: object) -> Answer:
+    """Turn what a handler returned into an answer.
+
+    Raises:
+        LocalProtocolError: the value cannot become an answer; the application's fault.
+        TypeError, ValueError: the content cannot be encoded.
+    """
+    if isinstance(result, Response):
+        return _answer(result.status, result.body, result.headers)
+    if isinstance(result, tuple):
+        if not 2 <= len(result) <= 3:
+            raise LocalProtocolError(
+                f"a tuple of {len(result)}; allowed: (status, body), (status, body, headers)"
+            )
+        headers = Headers(result[2]) if len(result) == 3 else None
+        return _answer(result[0], result[1], headers)
+    if isinstance(result, int) and not isinstance(result, bool):
+        return _answer(result, None, None)
+    if result is None:
+        return Answer(204)
+    return _answer(200, result, None)
+
+
+def _answer(status: object, body: object, headers: Headers | None) -> Answer:
+    if not isinstance(status, int) or not 200 <= status <= 999:
+        raise LocalProtocolError(f"status {status!r}; allowed: 200 to 999")
+    known = ENCODERS.get(type(body))
+    if known is not None:
+        media_type, encode = known
+        content = encode(body)
+    else:
+        media_type, content = _encode(body)
+    if not has_content(status):
+        media_type = content = b""
+    if not headers:
+        return Answer(status, b"Content-Type: %b\r\n" % media_type if media_type else b"", content)
+    return _with_headers(Answer(status, b"", content), media_type, headers)
+
+
+def _encode(body: object) -> tuple[bytes, bytes]:
+    """Encode what the table of exact types does not know."""
+    if body is None:
+        return b"", b""
+    if isinstance(body, str):
+        return TEXT, body.encode("utf-8")
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return BINARY, bytes(body)
+    return JSON, orjson.dumps(body)
+
+
+def _with_headers(answer: Answer, media_type: bytes, headers: Headers) -> Answer:
+    lines = []
+    for name, value in headers.items():
+        line = _sendable(name, value)
+        kind = name.lower()
+        if kind == "connection":
+            answer.closes = "close" in [option.strip() for option in value.lower().split(",")]
+            continue
+        if kind == "content-length":
+            if not answer.body and value.isascii() and value.isdecimal() and len(value) <= 18:
+                answer.length = int(value)
+            continue
+        if kind in ("transfer-encoding", "keep-alive", "upgrade"):
+            raise LocalProtocolError(
+                f"field {name!r} belongs to the connection, not to the application (RFC 9110 §7.6.1)"
+            )
+        if kind == "content-type":
+            media_type = b""
+        elif kind == "date":
+            answer.has_date = True
+        lines.append(line)
+    if media_type:
+        lines.append(b"Content-Type: %b\r\n" % media_type)
+    answer.fields = b"".join(lines)
+    return answer
+
+
+def _sendable(name: Any, value: Any) -> bytes:  # whatever the application put in; judged here
+    """Write one field line, if it is one (RFC 9110 §5.5): nobody splits an answer through a value."""
+    if not isinstance(name, str) or SENDABLE_NAME.fullmatch(name) is None:
+        raise LocalProtocolError(f"field name {name!r} is not a token (RFC 9110 §5.1)")
+    if not isinstance(value, str) or SENDABLE_VALUE.fullmatch(value) is None:
+        raise LocalProtocolError(
+            f"the value of {name!r} is {value!r}; CR, LF, NUL and other controls are refused (RFC 9110 §5.5)"
+        )
+    return f"{name}: {value}\r\n".encode("latin-1")

@@ -1,0 +1,374 @@
+"""The table of an application's routes: which handler answers a method and a path.
+
+Registration only collects. `freeze` checks everything at once and builds one table per method, so that a
+request costs one dictionary lookup when its path is literal, and otherwise a walk down a tree of leading
+literals, deepest candidate first. The precedence is static (exact literal; longest run of leading literals;
+kind of the last segment; first registered), so candidates are sorted once, and the first that matches is the
+answer. Methods have tables of their own: a route only competes with routes of the same method, and "method
+not allowed" is decided after looking at all of them. It knows no sockets and no requests; `connection.py`
+calls it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from rocket_sup.errors import LocalProtocolError
+from rocket_sup.hooks import Hooks, PreRoutingHook, SetupHook, TeardownHook, check_hook
+from rocket_sup.pattern import Pattern, RouteError, parse_pattern, split_path
+
+if TYPE_CHECKING:
+    from rocket_sup.request import Request
+
+# Returns the response value, or a coroutine of it.
+Handler = Callable[["Request"], object]
+H = TypeVar("H", bound=Handler)
+S = TypeVar("S", bound=SetupHook)
+P = TypeVar("P", bound=PreRoutingHook)
+T = TypeVar("T", bound=TeardownHook)
+
+STANDARD_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+
+
+class RouteConflict(RouteError):  # noqa: N818 - says what it is; its parent says that it is an error
+    """Two routes of one method have equal patterns; the message names both functions with file and line."""
+
+
+class Route:
+    """One registered handler.
+
+    Attributes:
+        method: as sent on the wire; "*" for the fallback.
+        pattern: as the application wrote it; "" for the fallback.
+        handler: the function.
+        is_async: it is a coroutine function.
+        blocking: it is to be run in a thread.
+        max_body: its own limit in bytes, or None for the configured one.
+    """
+
+    __slots__ = ("blocking", "handler", "is_async", "max_body", "method", "pattern")
+
+    def __init__(
+        self,
+        method: str,
+        pattern: str,
+        handler: Handler,
+        *,
+        blocking: bool = False,
+        max_body: int | None = None,
+    ) -> None:
+        if not callable(handler):
+            raise RouteError(f"{method} {pattern}: {handler!r} is no handler, it cannot be called")
+        self.method = method
+        self.pattern = pattern
+        self.handler = handler
+        self.is_async = is_coroutine_handler(handler)
+        self.blocking = blocking
+        self.max_body = max_body
+        if blocking and self.is_async:
+            raise RouteError(
+                f"{describe(handler)}: blocking=True runs a plain 'def' in a thread; this one is 'async def'"
+            )
+        if max_body is not None and max_body < 0:
+            raise RouteError(f"{describe(handler)}: max_body={max_body} must not be negative")
+
+    def __repr__(self) -> str:
+        return f"<Route {self.method} {self.pattern} {describe(self.handler)}>"
+
+
+class Router:
+    """Collects routes and hooks, and finds the route of a request."""
+
+    def __init__(self) -> None:
+        self.hooks = Hooks()
+        self.fallback_route: Route | None = None
+        self.known_methods: frozenset[str] = STANDARD_METHODS
+        self._routes: list[tuple[Route, Pattern]] = []
+        self._static: dict[str, dict[str, Route]] = {}  # by method, then path; the methods of `_tables`
+        self._tables: dict[str, _Table] = {}
+        self._is_frozen = False
+
+    # -- registration
+
+    def route(
+        self, pattern: str, *, methods: Iterable[str], blocking: bool = False, max_body: int | None = None
+    ) -> Callable[[H], H]:
+        """Register the decorated function for some methods of a pattern.
+
+        Args:
+            pattern: see `rocket_sup.pattern`.
+            methods: standard or custom ones (`PURGE`), in the letter case of the wire.
+            blocking: run the function in a thread, so that it may block. Not for `async def`.
+            max_body: bytes, instead of the configured limit.
+
+        Raises:
+            RouteError: the pattern, a method or an option is not valid.
+            LocalProtocolError: the router is already serving.
+        """
+        self._check_open()
+        if not isinstance(pattern, str):
+            raise RouteError(f"pattern {pattern!r}: must be text, as in @app.get('/path')")
+        if isinstance(methods, str):
+            raise RouteError(f"methods={methods!r}: must be a list of methods, as in methods=[{methods!r}]")
+        names = tuple(dict.fromkeys(methods))
+        if not names:
+            raise RouteError(f"pattern {pattern!r}: no methods given")
+        for name in names:
+            _check_method(name)
+        parsed = parse_pattern(pattern)
+
+        def register(handler: H) -> H:
+            self._check_open()
+            for name in names:
+                self._routes.append(
+                    (Route(name, pattern, handler, blocking=blocking, max_body=max_body), parsed)
+                )
+            self.known_methods |= frozenset(names)
+            return handler
+
+        return register
+
+    def get(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+        """Register the decorated function for GET, and for HEAD unless that has a route of its own; see
+        `route`.
+        """
+        return self.route(pattern, methods=("GET",), blocking=blocking, max_body=max_body)
+
+    def post(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+        """Register the decorated function for POST; see `route`."""
+        return self.route(pattern, methods=("POST",), blocking=blocking, max_body=max_body)
+
+    def put(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+        """Register the decorated function for PUT; see `route`."""
+        return self.route(pattern, methods=("PUT",), blocking=blocking, max_body=max_body)
+
+    def patch(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+        """Register the decorated function for PATCH; see `route`."""
+        return self.route(pattern, methods=("PATCH",), blocking=blocking, max_body=max_body)
+
+    def delete(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None
+    ) -> Callable[[H], H]:
+        """Register the decorated function for DELETE; see `route`."""
+        return self.route(pattern, methods=("DELETE",), blocking=blocking, max_body=max_body)
+
+    def head(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+        """Register the decorated function for HEAD, instead of the GET route's; see `route`."""
+        return self.route(pattern, methods=("HEAD",), blocking=blocking, max_body=max_body)
+
+    def options(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None
+    ) -> Callable[[H], H]:
+        """Register the decorated function for OPTIONS, instead of the answer made from the table; see
+        `route`.
+        """
+        return self.route(pattern, methods=("OPTIONS",), blocking=blocking, max_body=max_body)
+
+    def trace(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+        """Register the decorated function for TRACE; see `route`."""
+        return self.route(pattern, methods=("TRACE",), blocking=blocking, max_body=max_body)
+
+    def connect(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None
+    ) -> Callable[[H], H]:
+        """Register the decorated function for CONNECT; see `route`."""
+        return self.route(pattern, methods=("CONNECT",), blocking=blocking, max_body=max_body)
+
+    def fallback(self, handler: H) -> H:
+        """Register the function that answers paths no pattern matches, whatever the method.
+
+        Raises:
+            RouteConflict: there is one already.
+            LocalProtocolError: the router is already serving.
+        """
+        self._check_open()
+        if self.fallback_route is not None:
+            first = describe(self.fallback_route.handler)
+            raise RouteConflict(f"two fallbacks: {first} and {describe(handler)}")
+        self.fallback_route = Route("*", "", handler)
+        return handler
+
+    def on_connection_setup(self, hook: S) -> S:
+        """Register a function that decides about each new connection; see `rocket_sup.hooks`."""
+        self._check_open()
+        check_hook(hook)
+        self.hooks.setup.append(hook)
+        return hook
+
+    def on_pre_routing(self, hook: P) -> P:
+        """Register a function that sees each request before it is routed; see `rocket_sup.hooks`."""
+        self._check_open()
+        check_hook(hook)
+        self.hooks.pre_routing.append(hook)
+        return hook
+
+    def on_connection_teardown(self, hook: T) -> T:
+        """Register a function that is told when a connection is gone; see `rocket_sup.hooks`."""
+        self._check_open()
+        check_hook(hook)
+        self.hooks.teardown.append(hook)
+        return hook
+
+    # -- serving
+
+    def freeze(self) -> None:
+        """Check all routes and build the tables; from here on nothing can be registered. Calling it again
+        does nothing.
+
+        Raises:
+            RouteConflict: equal patterns for one method; every such pair is named.
+        """
+        if self._is_frozen:
+            return
+        by_method: dict[str, dict[object, tuple[Route, Pattern]]] = {}
+        conflicts: list[str] = []
+        for route, pattern in self._routes:
+            routes = by_method.setdefault(route.method, {})
+            first, _ = routes.setdefault(pattern.shape, (route, pattern))
+            if first is not route:
+                conflicts.append(
+                    f"{route.method} {first.pattern} ({describe(first.handler)}) and "
+                    f"{route.method} {route.pattern} ({describe(route.handler)}) match the same paths"
+                )
+        if conflicts:
+            raise RouteConflict("\n".join(conflicts))
+        if "GET" in by_method:
+            by_method["HEAD"] = by_method["GET"] | by_method.get("HEAD", {})
+        for method, routes in by_method.items():
+            table = _Table()
+            for route, pattern in routes.values():
+                table.add(route, pattern)
+            table.sort()
+            self._tables[method] = table
+            self._static[method] = {
+                pattern.text: route for route, pattern in routes.values() if pattern.is_literal
+            }
+        self._is_frozen = True
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+        """Find the route of a request.
+
+        Args:
+            method: as sent.
+            path: as sent, without the query.
+
+        Returns: the route and its parameters, decoded; None when no pattern of this method matches.
+        """
+        static = self._static.get(method)
+        if static is None:
+            return None
+        route = static.get(path)
+        if route is not None:
+            return route, {}
+        segments = split_path(path)
+        if segments is None:
+            return None
+        return self._tables[method].find(segments)
+
+    def allowed_methods(self, path: str) -> tuple[str, ...]:
+        """List the methods for which a path has a route: sorted, HEAD with GET, OPTIONS always; () when no
+        pattern matches the path.
+        """
+        segments = split_path(path)
+        if segments is None:
+            return ()
+        methods = {method for method, table in self._tables.items() if table.find(segments) is not None}
+        return tuple(sorted(methods | {"OPTIONS"})) if methods else ()
+
+    def _check_open(self) -> None:
+        if self._is_frozen:
+            raise LocalProtocolError(
+                "the router is serving already; register all routes and hooks before that"
+            )
+
+
+class _Table:
+    """The routes of one method as a tree of leading literals.
+
+    A node's candidates are the patterns whose leading literals end there, sorted by precedence and grouped by
+    how many segments a path has, so that patterns of another length are never tried. Lengths beyond the
+    longest can only match a `**`: these are in `endless`.
+    """
+
+    __slots__ = ("candidates", "children", "endless", "groups", "literal", "outer")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Table] = {}
+        self.literal: Route | None = None
+        self.candidates: list[tuple[Pattern, Route]] = []
+        self.groups: list[list[tuple[Pattern, Route]]] = []
+        self.endless: list[tuple[Pattern, Route]] = []
+        self.outer: _Table | None = None  # the next node towards the root that has candidates
+
+    def add(self, route: Route, pattern: Pattern) -> None:
+        node = self
+        for literal in pattern.leading:
+            node = node.children.setdefault(literal, _Table())
+        if pattern.is_literal:
+            node.literal = route
+        else:
+            node.candidates.append((pattern, route))
+
+    def sort(self, outer: _Table | None = None) -> None:
+        """Order every node's candidates; the sort is stable, so that registration decides what is left."""
+        self.outer = outer
+        self.candidates.sort(key=lambda candidate: candidate[0].last)
+        longest = max((pattern.length for pattern, _ in self.candidates), default=-1)
+        self.groups = [[c for c in self.candidates if c[0].takes(length)] for length in range(longest + 1)]
+        self.endless = [c for c in self.candidates if c[0].takes(longest + 1)]
+        for child in self.children.values():
+            child.sort(self if self.candidates else outer)
+
+    def find(self, segments: list[str]) -> tuple[Route, dict[str, str]] | None:
+        node = self
+        for segment in segments:
+            child = node.children.get(segment)
+            if child is None:
+                break
+            node = child
+        else:
+            if node.literal is not None:
+                return node.literal, {}
+        length = len(segments)
+        level: _Table | None = node
+        while level is not None:
+            groups = level.groups
+            for pattern, route in groups[length] if length < len(groups) else level.endless:
+                params = pattern.match(segments)
+                if params is not None:
+                    return route, params
+            level = level.outer
+        return None
+
+
+def is_coroutine_handler(handler: Callable[..., object]) -> bool:
+    """Tell whether calling a handler gives a coroutine: `async def`, a partial of one, or an object whose
+    `__call__` is one.
+    """
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+def describe(handler: Callable[..., object]) -> str:
+    """Name a function as an operator looks for it: `create (app/users.py:12)`."""
+    function = inspect.unwrap(handler)
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    code = getattr(function, "__code__", None)
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code is not None else name
+
+
+def _check_method(name: str) -> None:
+    if not isinstance(name, str) or _TOKEN.fullmatch(name) is None:
+        raise RouteError(f"method {name!r}: must be a token (RFC 9110 §9.1)")
+    if name.upper() in STANDARD_METHODS and name not in STANDARD_METHODS:
+        raise RouteError(
+            f"method {name!r}: methods are case-sensitive, {name.upper()!r} is meant (RFC 9110 §9.1)"
+        )
