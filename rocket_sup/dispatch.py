@@ -1,0 +1,63 @@
+"""From a request to the route that serves it, or to the answer that needs no handler.
+
+The order of the questions is fixed: is the method known to anyone (501); is it `OPTIONS *` or CONNECT; does
+a pre-routing hook answer; is there a route; is the path known with other methods (405, or the automatic
+OPTIONS); is there a fallback; else 404. No
+sockets here, and no content: that is read only when a route wants it.
+"""
+
+from __future__ import annotations
+
+from rocket_sup.hooks import RoutingDecision
+from rocket_sup.http.semantics import REASONS, TEXT
+from rocket_sup.request import Request
+from rocket_sup.response import Answer, answer_from
+from rocket_sup.router import Route, Router
+
+
+def decide(router: Router, request: Request) -> Route | Answer | None:
+    """Find what serves a request, and set its path parameters.
+
+    Returns: the route whose handler serves it; or the answer; or None when a hook wants the connection
+    dropped.
+    Raises:
+        Exception: whatever a hook raised, or whatever is wrong with the value it returned.
+    """
+    if request.method not in router.known_methods:
+        return refusal(501, "this method is not known here (RFC 9110 §15.6.2)")
+    if request.path == "*":
+        allowed = router.known_methods - {"CONNECT", "TRACE"}
+        return Answer(204, allow_field(tuple(sorted(allowed))))
+    if request.method == "CONNECT":
+        return refusal(501, "no tunnels are made here (RFC 9110 §9.3.6)")
+    if router.hooks.pre_routing:
+        decision = router.hooks.run_pre_routing(request)
+        if decision is RoutingDecision.DROP:
+            return None
+        if decision is not RoutingDecision.PROCEED:
+            return answer_from(decision)
+    found = router.find(request.method, request.path)
+    if found is not None:
+        request.path_params = found[1]
+        return found[0]
+    methods = router.allowed_methods(request.path)
+    if methods:
+        if request.method == "OPTIONS":
+            return Answer(204, allow_field(methods))
+        answer = refusal(405, "the path is known, the method is not allowed for it (RFC 9110 §15.5.6)")
+        answer.fields += allow_field(methods)
+        return answer
+    if router.fallback_route is not None:
+        return router.fallback_route
+    return refusal(404, "nothing is here (RFC 9110 §15.5.5)")
+
+
+def refusal(status: int, reason: str) -> Answer:
+    """Make an answer of our own: a line of text that shows nothing of the application."""
+    text = f"{status} {REASONS.get(status, '')}: {reason}\n"
+    return Answer(status, b"Content-Type: %b\r\n" % TEXT, text.encode("utf-8"))
+
+
+def allow_field(methods: tuple[str, ...]) -> bytes:
+    """Write the Allow field (RFC 9110 §10.2.1)."""
+    return f"Allow: {', '.join(methods)}\r\n".encode("ascii")
