@@ -1,0 +1,1 @@
+"""What an operator touches: the control socket, systemd."""
