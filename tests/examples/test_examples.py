@@ -1,0 +1,232 @@
+"""Every example does what it says, over a real socket."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.examples.serving import Reply, Site, exchange, serve
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+Start = Callable[[str], tuple[Site, ModuleType]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Serve an example by its name, from a module of its own, so that no test sees another's state."""
+    with ExitStack() as stack:
+
+        def start(name: str) -> tuple[Site, ModuleType]:
+            specification = importlib.util.spec_from_file_location(f"served_{name}", EXAMPLES / f"{name}.py")
+            assert specification is not None
+            assert specification.loader is not None
+            module = importlib.util.module_from_spec(specification)
+            specification.loader.exec_module(module)
+            return stack.enter_context(serve(module.app)), module
+
+        yield start
+
+
+def test_every_example_is_tested() -> None:
+    """An example without a test would rot."""
+    tested = Path(__file__).read_text()
+
+    assert [] == [path.stem for path in EXAMPLES.glob("*.py") if f'start("{path.stem}")' not in tested]
+
+
+def test_hello(start: Start) -> None:
+    """Text, JSON out and in, a thread, HEAD, OPTIONS, 405 and the fallback."""
+    site, _ = start("hello")
+
+    assert (site.get("/health").status, site.get("/health").text) == (200, "ok")
+    assert site.get("/health").headers["content-type"].startswith("text/plain")
+    assert site.get("/api/users/42%2F7").json == {"id": "42/7", "name": "Alice"}
+    created = site.request("POST", "/api/users", '{"name": "Bob"}', {"Content-Type": "application/json"})
+    assert (created.status, created.json) == (201, {"status": "created", "got": {"name": "Bob"}})
+    assert site.request("POST", "/api/users", "{").status == 400
+    assert site.get("/report").text == "the report\n"
+    assert (site.get("/nowhere").status, site.get("/nowhere").text) == (404, "not found")
+    assert (site.get("/api/users/%FF").status, site.get("/api/users/%FF").text) == (404, "not found")
+    head = site.request("HEAD", "/health")
+    assert (head.status, head.headers["content-length"], head.body) == (200, "2", b"")
+    wrong = site.request("DELETE", "/health")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    options = site.request("OPTIONS", "/api/users")
+    assert (options.status, options.headers["allow"]) == (204, "OPTIONS, POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/files/latest", "the latest file"),
+        ("/files/7", "file 7"),
+        ("/files/7/raw", "in file 7: everything"),
+        ("/files/7/raw/a/b", "in file 7: a/b"),
+        ("/wiki/en/Caf%C3%A9", "Café (en)"),
+        ("/tree/log", "log of the root"),
+        ("/tree/a/b/c/log", "log of a/b/c"),
+        ("/tree/a/b", "tree a/b"),
+        ("/tree", "tree of the root"),
+    ],
+)
+def test_patterns(start: Start, path: str, text: str) -> None:
+    """Each kind of segment, and the precedence between them."""
+    site, _ = start("patterns")
+
+    assert site.get(path).text == text + "\n"
+
+
+def test_notes_by_json_and_by_form(start: Start) -> None:
+    """Both ways in give the same note; the query finds it; deleting is done once."""
+    site, _ = start("notes")
+    by_form = site.request(
+        "POST",
+        "/notes",
+        "text=milk+%26+honey&tag=shop&tag=now",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    by_json = site.request(
+        "POST", "/notes", '{"text": "tea", "tags": ["shop"]}', {"Content-Type": "application/json"}
+    )
+    milk = {"url": "/notes/1", "text": "milk & honey", "tags": ["shop", "now"]}
+    tea = {"url": "/notes/2", "text": "tea", "tags": ["shop"]}
+
+    assert (by_form.status, by_form.headers["location"], by_form.json) == (201, "/notes/1", milk)
+    assert (by_json.status, by_json.headers["location"], by_json.json) == (201, "/notes/2", tea)
+    assert site.get("/notes?tag=shop").json == [milk, tea]
+    assert site.get("/notes?tag=shop&tag=now").json == [milk]
+    assert site.get("/notes?limit=1").json == [milk]
+    assert site.get("/notes/2").json == tea
+    assert site.request("DELETE", "/notes/2").status == 204
+    assert site.get("/notes/2").status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "content_type", "body", "status"),
+    [
+        ("POST", "/notes", "application/json", "{", 400),
+        ("POST", "/notes", "application/json", "[]", 422),
+        ("POST", "/notes", "application/json", '{"text": 1}', 422),
+        ("POST", "/notes", "application/x-www-form-urlencoded", "text=%FF", 400),
+        ("POST", "/notes", "application/x-www-form-urlencoded", "tag=x", 422),
+        ("POST", "/notes", "image/png", "x", 415),
+        ("POST", "/notes", "", "x", 415),
+        ("POST", "/notes", "application/json", "x" * 65537, 413),
+        ("POST", "/attachments", "multipart/form-data", "x", 400),
+        ("GET", "/notes?limit=x", "", "", 400),
+        ("GET", f"/notes?limit={'9' * 5000}", "", "", 400),
+        ("GET", f"/notes/{'9' * 5000}", "", "", 404),
+        ("GET", "/notes?tag=%zz", "", "", 400),
+    ],
+)
+def test_notes_refuse(
+    start: Start, method: str, target: str, content_type: str, body: str, status: int
+) -> None:
+    """The client's mistakes are the client's: none of them is a 500."""
+    site, _ = start("notes")
+
+    assert (
+        status
+        == site.request(method, target, body, {"Content-Type": content_type} if content_type else {}).status
+    )
+
+
+def test_notes_take_uploads(start: Start) -> None:
+    """Fields and files of a multipart form."""
+    site, _ = start("notes")
+    body = (
+        b'--B\r\nContent-Disposition: form-data; name="note"\r\n\r\n2\r\n'
+        b'--B\r\nContent-Disposition: form-data; name="file"; filename="../a.bin"\r\n'
+        b"Content-Type: image/png\r\n\r\n\x00\xff\r\n\r\n--B--\r\n"
+    )
+    reply = site.request("POST", "/attachments", body, {"Content-Type": "multipart/form-data; boundary=B"})
+
+    assert reply.json == {
+        "note": "2",
+        "files": [{"field": "file", "name": "a.bin", "type": "image/png", "bytes": 4}],
+    }
+
+
+def test_hooks(start: Start) -> None:
+    """A token is asked for before routing, one path is dropped, and connections are counted to the end."""
+    site, _ = start("hooks")
+    token = {"Authorization": "Bearer secret"}
+    refused = site.get("/")
+
+    assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert refused.json == {"error": "a token is needed"}
+    assert site.get("/nowhere").status == 401
+    assert site.get("/health").text == "ok"
+    assert site.get("/", token).json["connections"] >= 1
+    assert site.get("/nowhere", token).status == 404
+    with pytest.raises(ConnectionError):
+        site.get("/.env")
+
+
+def test_hooks_limit_a_host(start: Start) -> None:
+    """The connection over the limit is closed at once; when one goes, the next is welcome."""
+    site, module = start("hooks")
+    gone = threading.Semaphore(0)
+    module.app.hooks.teardown.append(lambda client, error: gone.release())
+    held = [site.connect() for _ in range(module.MOST_PER_HOST)]
+    try:
+        for connection in held:
+            assert exchange(connection, "GET", "/health").status == 200
+        with pytest.raises(ConnectionError):
+            site.get("/health")
+        assert gone.acquire(timeout=5)
+        held.pop().close()
+        assert gone.acquire(timeout=5)
+
+        assert site.get("/health").status == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_blocking(start: Start) -> None:
+    """The slow handler runs in a thread of the service, and others are answered meanwhile."""
+    site, module = start("blocking")
+    entered, release = threading.Event(), threading.Event()
+    derive = module.hashlib.scrypt
+
+    def slow(*arguments: object, **options: object) -> bytes:
+        entered.set()
+        assert release.wait(10)
+        return bytes(derive(*arguments, **options))
+
+    replies: list[Reply] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.hashlib, "scrypt", slow)
+        client = threading.Thread(target=lambda: replies.append(site.get("/digest?text=hello")))
+        client.start()
+        try:
+            assert entered.wait(10)
+            assert site.get("/health").text == "ok"
+        finally:
+            release.set()
+            client.join(10)
+
+    assert replies[0].json["digest"] == derive(b"hello", salt=b"example", n=2**12, r=8, p=1).hex()
+    assert replies[0].json["thread"] != "site"
+    assert len(site.get("/both").json) == 2
+
+
+def test_methods(start: Start) -> None:
+    """A custom method is served, listed in Allow, and unknown ones are not implemented."""
+    site, _ = start("methods")
+
+    assert site.request("PUT", "/cache/a/b", b"hello").status == 204
+    assert site.get("/cache/a/b").body == b"hello"
+    assert site.request("HEAD", "/cache/a/b").headers["content-length"] == "5"
+    assert site.request("PURGE", "/cache/a").json == {"purged": 1}
+    assert site.get("/cache/a/b").status == 404
+    assert site.request("OPTIONS", "/cache/a").headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PURGE, PUT"
+    assert site.request("POST", "/cache/a").status == 405
+    assert site.request("BREW", "/cache/a").status == 501

@@ -1,0 +1,3 @@
+"""Does not import: a failed deploy."""
+
+raise RuntimeError("this deploy is broken on purpose")

@@ -1,0 +1,40 @@
+"""An application that misbehaves on request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+from rocket_sup import Router
+
+app = Router()
+hoard: list[bytes] = []
+
+
+@app.get("/pid")
+def pid(req):
+    return str(os.getpid())
+
+
+@app.get("/block")
+def block(req):
+    time.sleep(3600)
+
+
+@app.get("/wait")
+async def wait(req):
+    await asyncio.sleep(float(req.get_query_param("s") or 1))
+    return "waited"
+
+
+@app.get("/die")
+def die(req):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.get("/hoard")
+def keep(req):
+    hoard.append(b"x" * (64 << 20))
+    return "kept"
