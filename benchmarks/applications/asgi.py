@@ -1,0 +1,42 @@
+"""The benchmark's answers as raw ASGI: no framework, so that the server alone is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+
+Message = MutableMapping[str, Any]
+
+TEXT = b"text/plain; charset=utf-8"
+JSON = b"application/json"
+USERS = "/api/users/"
+
+
+async def app(
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    path, status, kind, body = scope["path"], 200, TEXT, b"ok"
+    if scope["method"] == "POST":
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        body = str(size).encode()
+    elif path == "/json":
+        kind, body = JSON, orjson.dumps({"message": "Hello, World!"})
+    elif path.startswith(USERS):
+        kind, body = JSON, orjson.dumps({"id": path[len(USERS) :], "name": "Alice"})
+    elif path != "/health":
+        status = 404
+    fields = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})

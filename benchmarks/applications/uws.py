@@ -1,0 +1,53 @@
+"""The benchmark's answers in socketify's own interface: `python uws.py PORT`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import orjson
+from socketify import App, AppListenOptions
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+
+
+def health(res: Any, _: Any) -> None:
+    res.write_header("content-type", TEXT).end("ok")
+
+
+def json(res: Any, _: Any) -> None:
+    res.write_header("content-type", JSON).end(orjson.dumps({"message": "Hello, World!"}))
+
+
+def user(res: Any, req: Any) -> None:
+    res.write_header("content-type", JSON).end(orjson.dumps({"id": req.get_parameter(0), "name": "Alice"}))
+
+
+# Responses whose body is still arriving: socketify holds only a weak handle, and `await res.get_data()`, its
+# other way, ended the process when wrk closed its connections.
+pending: set[Any] = set()
+
+
+def create(res: Any, _: Any) -> None:
+    size = 0
+
+    def on_data(res: Any, chunk: bytes | None, is_end: Any) -> None:
+        nonlocal size
+        size += len(chunk or b"")
+        if is_end:
+            res.end(str(size))
+            pending.discard(res)
+
+    pending.add(res)
+    res.on_aborted(pending.discard)
+    res.on_data(on_data)
+
+
+app = App()
+app.get("/health", health)
+app.get("/json", json)
+app.get("/api/users/:id", user)
+app.post("/api/users", create)
+app.listen(AppListenOptions(port=int(sys.argv[1]), host="127.0.0.1"), lambda _: None)
+app.run()

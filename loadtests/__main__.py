@@ -1,0 +1,7 @@
+"""`python -m loadtests` is `python -m loadtests.run`."""
+
+import sys
+
+from loadtests.run import main
+
+sys.exit(main())
