@@ -1,0 +1,84 @@
+"""Write the parts of the documents that are made from the code: `make docs`.
+
+The list of files in ARCHITECTURE.md comes from the first sentence of each module and the columns of
+tests/unit/test_layering.py; the options, from their declarations. tests/docs fails while a document differs
+from what would be written here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rocket_sup.config_document import default_toml, reference_markdown
+from tests.unit.test_layering import COLUMNS, MODULES, PURE
+
+ROOT = Path(__file__).parents[1]
+TITLES = {
+    "entrance": "The way in",
+    "meeting": "Where the columns meet",
+    "tree": "The tree: knows no HTTP",
+    "wire": "The wire: knows no processes",
+    "shared": "Shared: knows neither",
+}
+
+
+def documents() -> Mapping[Path, str]:
+    """Each generated document, as it should be."""
+    architecture = ROOT / "ARCHITECTURE.md"
+    configuration = ROOT / "docs" / "configuration.md"
+    return {
+        architecture: with_files(architecture.read_text()),
+        ROOT / "config" / "rocket.toml": default_toml(),
+        configuration: with_options(configuration.read_text()),
+    }
+
+
+def with_files(text: str) -> str:
+    """Put the tables of files between the two markers."""
+    tables = "\n".join(file_tables())
+    return re.sub(
+        r"(<!-- files -->\n).*?(<!-- end -->)", lambda m: m[1] + tables + m[2], text, flags=re.DOTALL
+    )
+
+
+def with_options(text: str) -> str:
+    """Put the tables of options between the two markers."""
+    return re.sub(
+        r"(<!-- options -->\n).*?(<!-- end -->)",
+        lambda m: m[1] + reference_markdown() + m[2],
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def file_tables() -> Iterator[str]:
+    """One table for each column, one line for each file; a star marks the pure ones."""
+    for column, title in TITLES.items():
+        yield f"### {title}\n\n| | |\n|---|---|"
+        for module in COLUMNS[column].split():
+            if module in MODULES:
+                name = module.replace(".", "/") + ".py"
+                yield f"| `{name}`{' *' if module in PURE else ''} | {first_sentence(MODULES[module])} |"
+        yield ""
+
+
+def first_sentence(path: Path) -> str:
+    """The first sentence of a module's docstring, on one line, without its full stop."""
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    sentence = re.split(r"(?<=\.)\s", docstring, maxsplit=1)[0]
+    return " ".join(sentence.split()).rstrip(".").replace("|", "\\|")
+
+
+def main() -> None:
+    """Bring every generated document up to date and name those that changed."""
+    for path, text in documents().items():
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
