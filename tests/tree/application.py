@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 from rocket_sup import Router
 
@@ -20,6 +21,7 @@ def pid(req):
 
 @app.get("/block")
 def block(req):
+    Path("blocked").touch()  # from here on the loop does not turn, so nobody else is accepted
     time.sleep(3600)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,20 @@ def make_tree() -> Iterator[MakeTree]:
         tree.close()
         if tree.process is not None:
             tree.process.wait()
+
+
+@contextmanager
+def blocked_acceptor(tree: Tree) -> Iterator[socket.socket]:
+    """Block the loop of one acceptor by a handler that never returns; gives the connection it came on."""
+    with socket.create_connection(("127.0.0.1", tree.port)) as sock:
+        sock.sendall(b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n")
+        tree.wait(Path(tree.directory, "blocked").exists, "the handler blocks its loop")
+        yield sock
+
+
+def is_under_way(tree: Tree) -> bool:
+    """Whether the handler of exactly one request is waiting: an accepted connection alone does not say so."""
+    return 1 == sum(acceptor["in_flight"] for acceptor in tree.status()["acceptors"])
 
 
 def ask(tree: Tree, path: str = "/pid", *, timeout_s: float = 10.0) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tree.conftest import MakeTree, ask
+from tests.tree.conftest import MakeTree, ask, is_under_way
 from tests.tree.test_death import acceptor_pids
 
 pytestmark = pytest.mark.slow
@@ -183,8 +183,8 @@ def test_term_finishes_requests_and_a_second_one_does_not_wait(make_tree: MakeTr
     """SIGTERM drains; SIGTERM twice ends the tree at once."""
     tree = make_tree(timeouts={"drain": 30.0})
     with socket.create_connection(("127.0.0.1", tree.port)) as sock:
-        sock.sendall(b"GET /wait?s=0.5 HTTP/1.1\r\nHost: test\r\n\r\n")
-        tree.wait(lambda: tree.status()["connections"]["now"] == 1, "under way")
+        sock.sendall(b"GET /wait?s=1 HTTP/1.1\r\nHost: test\r\n\r\n")
+        tree.wait(lambda: is_under_way(tree), "the request is under way")
         os.kill(tree.supervisor, signal.SIGTERM)
         assert b"waited" in sock.recv(65536)
     assert 0 == tree.wait_exit(5)
@@ -192,7 +192,7 @@ def test_term_finishes_requests_and_a_second_one_does_not_wait(make_tree: MakeTr
     tree.start()
     with socket.create_connection(("127.0.0.1", tree.port)) as sock:
         sock.sendall(b"GET /wait?s=60 HTTP/1.1\r\nHost: test\r\n\r\n")
-        tree.wait(lambda: tree.status()["connections"]["now"] == 1, "under way")
+        tree.wait(lambda: is_under_way(tree), "the request is under way")
         os.kill(tree.supervisor, signal.SIGTERM)
         tree.wait(lambda: tree.log().count("stopping why=signal") == 2, "draining again")
         os.kill(tree.supervisor, signal.SIGTERM)

@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 
 from tests.faults.tree import Tree
-from tests.tree.conftest import MakeTree, ask, ask_on, pid_of
+from tests.tree.conftest import MakeTree, ask, ask_on, blocked_acceptor, is_under_way, pid_of
 
 pytestmark = pytest.mark.slow
 
@@ -36,51 +37,44 @@ def test_a_queued_connection_survives_the_death_of_its_acceptor(make_tree: MakeT
     """With one acceptor blocked, connections queue on its socket; after SIGKILL all of them are answered."""
     tree = make_tree(server={"num_acceptors": 1}, acceptor={"suspect": 60.0, "hang": 0})
     (pid,) = acceptor_pids(tree)
-    blocker = socket.create_connection(("127.0.0.1", tree.port))
-    blocker.sendall(b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n")
-    tree.wait(lambda: tree.status()["connections"]["now"] == 1, "the blocking request has arrived")
-    queued = [socket.create_connection(("127.0.0.1", tree.port)) for _ in range(20)]
+    with ExitStack() as open_sockets, blocked_acceptor(tree):
+        queued = [
+            open_sockets.enter_context(socket.create_connection(("127.0.0.1", tree.port))) for _ in range(20)
+        ]
+        os.kill(pid, signal.SIGKILL)
+        answers = [ask_on(sock) for sock in queued]
 
-    os.kill(pid, signal.SIGKILL)
-    answers = [ask_on(sock) for sock in queued]
-
-    assert all(b"200 OK" in answer for answer in answers)
-    assert {pid_of(answer) for answer in answers} == acceptor_pids(tree) != {pid}
-    for sock in (blocker, *queued):
-        sock.close()
+        assert all(b"200 OK" in answer for answer in answers)
+        assert {pid_of(answer) for answer in answers} == acceptor_pids(tree) != {pid}
 
 
 def test_what_queued_on_a_hung_acceptor_is_adopted_by_its_sibling(make_tree: MakeTree) -> None:
     """A blocked acceptor's queue is emptied by the other one, long before the blocked one is replaced."""
     tree = make_tree(acceptor={"suspect": 0.5, "hang": 0})
-    blocked = socket.create_connection(("127.0.0.1", tree.port))
-    blocked.sendall(b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n")
     answers: list[bytes] = []
     threads = [threading.Thread(target=lambda: answers.append(ask(tree, timeout_s=20))) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with blocked_acceptor(tree):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
-    assert 20 == sum(b"200 OK" in answer for answer in answers)
-    assert 1 == len({pid_of(answer) for answer in answers})
-    assert {"ready", "suspect"} == {acceptor["state"] for acceptor in tree.status()["acceptors"]}
-    blocked.close()
+        assert 20 == sum(b"200 OK" in answer for answer in answers)
+        assert 1 == len({pid_of(answer) for answer in answers})
+        assert {"ready", "suspect"} == {acceptor["state"] for acceptor in tree.status()["acceptors"]}
 
 
 def test_a_hung_acceptor_has_its_stacks_dumped_and_is_replaced(make_tree: MakeTree) -> None:
     """A handler that blocks the loop is found by the missing heartbeat; the log shows where it stood."""
     tree = make_tree(acceptor={"suspect": 0.3, "hang": 1.0})
     before = acceptor_pids(tree)
-    blocked = socket.create_connection(("127.0.0.1", tree.port))
-    blocked.sendall(b"GET /block HTTP/1.1\r\nHost: test\r\n\r\n")
-    tree.wait(lambda: tree.is_healthy() and acceptor_pids(tree) != before, "the hung acceptor replaced")
+    with blocked_acceptor(tree):
+        tree.wait(lambda: tree.is_healthy() and acceptor_pids(tree) != before, "the hung acceptor replaced")
 
     assert "acceptor_hung" in tree.log()
     assert "app.py" in tree.log()
     assert "in block" in tree.log()
     assert "reason=hung" in tree.log()
-    blocked.close()
 
 
 def test_a_frozen_acceptor_is_replaced(make_tree: MakeTree) -> None:
@@ -152,7 +146,7 @@ def test_the_whole_tree_leaves_when_the_supervisor_is_killed(make_tree: MakeTree
     tree = make_tree()
     with socket.create_connection(("127.0.0.1", tree.port)) as sock:
         sock.sendall(b"GET /wait?s=1 HTTP/1.1\r\nHost: test\r\n\r\n")
-        tree.wait(lambda: tree.status()["connections"]["now"] == 1, "the request is under way")
+        tree.wait(lambda: is_under_way(tree), "the request is under way")
         os.kill(tree.supervisor, signal.SIGKILL)
         tree.wait_exit(5)
         tree.start()
