@@ -1,0 +1,124 @@
+//! What does I/O and decides nothing: sockets are watched, bytes are received, readiness is told.
+//!
+//! Two drivers behave alike: `epoll`, which is always there, and `uring`, where the kernel allows it.
+
+use std::io;
+use std::ops::Deref;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// Names one connection: its place in the table, and how often that place was used before. A token of a
+/// closed connection never names the next one.
+pub type Token = u64;
+
+/// `selectors.EVENT_READ` of Python.
+pub const READ: u32 = 1;
+/// `selectors.EVENT_WRITE` of Python.
+pub const WRITE: u32 = 2;
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A connection has bytes, an end or an error to be received: call `Driver::receive` once.
+    Readable(Token),
+    /// A connection takes bytes again; told once for each `Driver::want_write`.
+    Writable(Token),
+    /// A connection broke while nobody read it.
+    Broken(Token),
+    /// A descriptor of somebody else's is ready: mask of READ and WRITE.
+    Foreign(RawFd, u32),
+}
+
+/// What a connection had for us.
+#[derive(Debug)]
+pub enum Receive {
+    /// Bytes, at least one; to be given back with `Driver::give_back` before the next `wait`.
+    Bytes(Chunk),
+    /// The client sends no more.
+    End,
+    /// Nothing, after all.
+    Nothing,
+    /// The connection broke: errno.
+    Failed(i32),
+}
+
+/// Received bytes in memory of the driver's.
+///
+/// It borrows from the driver without the compiler's help, because a handler that is called with these bytes
+/// may call the driver again: to watch a descriptor, say. The driver leaves the memory alone until
+/// `give_back`.
+#[derive(Debug)]
+pub struct Chunk {
+    /// First byte.
+    pub(crate) start: *const u8,
+    /// Bytes.
+    pub(crate) length: usize,
+    /// Which buffer of the driver's; its own meaning.
+    pub(crate) buffer: u32,
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the driver neither frees nor writes this memory until the chunk is given back, and giving
+        // back takes the chunk.
+        unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
+}
+
+/// Watches sockets. Everything is on one thread.
+pub trait Driver {
+    /// Watch a connected, non-blocking socket: from now on it is read.
+    ///
+    /// # Errors
+    /// The kernel gives no more.
+    fn attach(&mut self, token: Token, fd: RawFd) -> io::Result<()>;
+
+    /// Stop or go on reading. Bytes that the kernel had handed over before may still be told of.
+    fn set_reading(&mut self, token: Token, fd: RawFd, is_reading: bool);
+
+    /// Tell once when the socket takes bytes again.
+    fn want_write(&mut self, token: Token, fd: RawFd);
+
+    /// Forget and close a socket; no event names this token afterwards, not even one that is already in a list
+    /// from `wait`.
+    fn close(&mut self, token: Token, fd: RawFd);
+
+    /// Forget a socket without closing it; somebody else goes on with it.
+    fn detach(&mut self, token: Token, fd: RawFd);
+
+    /// Receive what a `Readable` told of.
+    fn receive(&mut self, token: Token, fd: RawFd) -> Receive;
+
+    /// Take back received bytes.
+    fn give_back(&mut self, chunk: Chunk);
+
+    /// Send what the socket takes at once: bytes taken.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or the connection broke.
+    fn send(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize>;
+
+    /// Watch a descriptor of somebody else's, level-triggered, for a mask of READ and WRITE; again: with another
+    /// mask.
+    ///
+    /// # Errors
+    /// As of `epoll_ctl`: the descriptor cannot be watched.
+    fn watch(&mut self, fd: RawFd, mask: u32) -> io::Result<()>;
+
+    /// Stop watching it.
+    ///
+    /// # Errors
+    /// As of `epoll_ctl`; closed descriptors are forgotten silently.
+    fn unwatch(&mut self, fd: RawFd) -> io::Result<()>;
+
+    /// Wait for events and append them to an empty list; None waits for ever, zero only looks.
+    ///
+    /// # Errors
+    /// As of `epoll_wait`; interrupted by a signal it succeeds without events.
+    fn wait(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()>;
+
+    /// A descriptor that is readable when `wait(0)` has something, to be watched by another loop.
+    fn fileno(&self) -> RawFd;
+}

@@ -1,0 +1,9 @@
+//! The native engine without Python: sockets, HTTP/1.1, routes, logs.
+//!
+//! What decides is a machine and does no I/O (`head`, `chunked`, `http1`, `router`, `wheel`); what does I/O
+//! decides nothing (`driver`). `rocket-py` puts the two together and calls Python.
+
+pub mod driver;
+pub mod fault;
+pub mod head;
+pub mod limits;

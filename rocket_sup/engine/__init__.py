@@ -1,0 +1,1 @@
+"""Engines: what accepts, receives, parses, calls handlers and sends, behind one contract."""
