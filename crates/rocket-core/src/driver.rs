@@ -2,14 +2,23 @@
 //!
 //! Two drivers behave alike: `epoll`, which is always there, and `uring`, where the kernel allows it.
 
+pub mod epoll;
+mod socket;
+
 use std::io;
 use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// Names one connection: its place in the table, and how often that place was used before. A token of a
-/// closed connection never names the next one.
+/// Names one connection: its place in the table (the low 32 bits), and how often that place was used before (31
+/// bits above them). A token of a closed connection never names the next one. The top bit is always zero: the
+/// drivers mark with it what is not a connection.
 pub type Token = u64;
+
+/// The place of a connection in a table.
+pub(crate) fn place(token: Token) -> usize {
+    (token & 0xffff_ffff) as usize
+}
 
 /// `selectors.EVENT_READ` of Python.
 pub const READ: u32 = 1;
@@ -23,8 +32,20 @@ pub enum Event {
     Readable(Token),
     /// A connection takes bytes again; told once for each `Driver::want_write`.
     Writable(Token),
-    /// A connection broke while nobody read it.
+    /// A connection broke while nobody read it; told once.
     Broken(Token),
+    /// A listener has connections in its queue: take them with `accept`. Told by `Epoll`.
+    Acceptable {
+        /// As given to `Driver::listen`.
+        listener: u32,
+    },
+    /// A listener accepted this connection: a blocking socket, close-on-exec, now the caller's. Told by `Uring`.
+    Accepted {
+        /// As given to `Driver::listen`.
+        listener: u32,
+        /// The connection, or the errno of what `accept` refused.
+        connection: Result<RawFd, i32>,
+    },
     /// A descriptor of somebody else's is ready: mask of READ and WRITE.
     Foreign(RawFd, u32),
 }
@@ -53,8 +74,6 @@ pub struct Chunk {
     pub(crate) start: *const u8,
     /// Bytes.
     pub(crate) length: usize,
-    /// Which buffer of the driver's; its own meaning.
-    pub(crate) buffer: u32,
 }
 
 impl Deref for Chunk {
@@ -69,26 +88,32 @@ impl Deref for Chunk {
 
 /// Watches sockets. Everything is on one thread.
 pub trait Driver {
-    /// Watch a connected, non-blocking socket: from now on it is read.
+    /// Watch a connected socket: from now on it is read. No two attached connections have one place.
     ///
     /// # Errors
     /// The kernel gives no more.
     fn attach(&mut self, token: Token, fd: RawFd) -> io::Result<()>;
 
-    /// Stop or go on reading. Bytes that the kernel had handed over before may still be told of.
+    /// Stop or go on reading. Bytes that the kernel had handed over before may still be told of. Cheap: a pause
+    /// that ends before more bytes arrive costs no system call.
+    ///
+    /// An end or a failure, once received, stops reading too.
     fn set_reading(&mut self, token: Token, fd: RawFd, is_reading: bool);
 
     /// Tell once when the socket takes bytes again.
     fn want_write(&mut self, token: Token, fd: RawFd);
 
-    /// Forget and close a socket; no event names this token afterwards, not even one that is already in a list
-    /// from `wait`.
+    /// Forget and close a socket: no later `wait` names this token. An event that is already in a list from
+    /// `wait` is the caller's to recognise, by the generation in the token.
     fn close(&mut self, token: Token, fd: RawFd);
 
     /// Forget a socket without closing it; somebody else goes on with it.
     fn detach(&mut self, token: Token, fd: RawFd);
 
     /// Receive what a `Readable` told of.
+    ///
+    /// # Panics
+    /// The chunk before was not given back.
     fn receive(&mut self, token: Token, fd: RawFd) -> Receive;
 
     /// Take back received bytes.
@@ -112,6 +137,20 @@ pub trait Driver {
     /// # Errors
     /// As of `epoll_ctl`; closed descriptors are forgotten silently.
     fn unwatch(&mut self, fd: RawFd) -> io::Result<()>;
+
+    /// Take connections from a listening socket: none, until `set_accepting`.
+    ///
+    /// # Errors
+    /// The kernel gives no more.
+    fn listen(&mut self, listener: u32, fd: RawFd) -> io::Result<()>;
+
+    /// Take connections, or leave them in the queue. A connection may be taken only when it has a place within
+    /// the limit, so whoever calls this has claimed one before. `is_accepting` lasts: a caller that may take one
+    /// more only, says no after each.
+    fn set_accepting(&mut self, listener: u32, is_accepting: bool);
+
+    /// Forget a listening socket without closing it.
+    fn unlisten(&mut self, listener: u32);
 
     /// Wait for events and append them to an empty list; None waits for ever, zero only looks.
     ///
