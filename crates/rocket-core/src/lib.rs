@@ -7,3 +7,7 @@ pub mod driver;
 pub mod fault;
 pub mod head;
 pub mod limits;
+pub mod slab;
+#[cfg(test)]
+mod testing;
+pub mod wheel;
