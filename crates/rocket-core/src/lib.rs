@@ -3,11 +3,15 @@
 //! What decides is a machine and does no I/O (`head`, `chunked`, `http1`, `router`, `wheel`); what does I/O
 //! decides nothing (`driver`). `rocket-py` puts the two together and calls Python.
 
+pub mod answer;
+pub mod date;
+pub mod decimal;
 pub mod driver;
 pub mod fault;
 pub mod head;
 pub mod limits;
 pub mod slab;
+pub mod wheel;
+
 #[cfg(test)]
 mod testing;
-pub mod wheel;
