@@ -1,0 +1,32 @@
+"""The servers of the conformance tests, on every engine that they know, and the short way to ask one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from rocket_sup.request import Request
+from rocket_sup.router import Router
+from tests.conformance.conftest import *  # noqa: F403 - its fixtures, however many make a server
+from tests.conformance.server import Server, get
+
+Handler = Callable[[Request], Awaitable[object]]
+Ask = Callable[[Handler], Any]
+
+
+@pytest.fixture
+def ask(serve: Callable[..., Server]) -> Ask:
+    """Give a function that serves one handler, asks it once and returns its answer, read as JSON."""
+
+    def ask_once(handler: Handler) -> Any:
+        app = Router()
+        app.get("/")(handler)
+        server = serve(app)
+        answer = server.connect().send(get()).read()
+        assert answer.status == 200, server.events()
+        return orjson.loads(answer.body)
+
+    return ask_once
