@@ -4,12 +4,14 @@
 //! decides nothing (`driver`). `rocket-py` puts the two together and calls Python.
 
 pub mod answer;
+pub mod chunked;
 pub mod date;
 pub mod decimal;
 pub mod driver;
 pub mod fault;
 pub mod head;
 pub mod limits;
+mod octets;
 pub mod slab;
 pub mod wheel;
 
