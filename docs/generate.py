@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 TITLES = {
     "entrance": "The way in",
     "meeting": "Where the columns meet",
+    "engine": "Engines: the wire behind one contract",
     "tree": "The tree: knows no HTTP",
     "wire": "The wire: knows no processes",
     "shared": "Shared: knows neither",

@@ -1,9 +1,9 @@
 """An Acceptor: one process, one event loop, its own sockets. Here the tree and the wire meet.
 
-It imports the application, says ready, accepts, and hands each client to a `Connection`. It lives as long as
-it is told to: SIGTERM drains and closes idle connections at once (the whole tree is leaving), SIGQUIT drains
-patiently (a successor serves: idle clients may send one more request, which is answered with `Connection:
-close`). When the Supervisor dies it drains by itself; when only the Listener dies, it serves on.
+It imports the application, says ready, accepts, and hands each client to the wire of its engine. It lives as
+long as it is told to: SIGTERM drains and closes idle connections at once (the whole tree is leaving), SIGQUIT
+drains patiently (a successor serves: idle clients may send one more request, which is answered with
+`Connection: close`). When the Supervisor dies it drains by itself; when only the Listener dies, it serves on.
 
 The loop bumps the heartbeat it is judged by. DUMP_SIGNAL dumps the stacks of all threads and tasks: the
 Listener sends it before it replaces a hung acceptor.
@@ -31,13 +31,13 @@ from rocket_sup.accesslog import AccessLog
 from rocket_sup.admission import Admission, AdmissionRules
 from rocket_sup.application import load_application
 from rocket_sup.channel import ChannelClosedError
-from rocket_sup.connection import Connection
+from rocket_sup.engine.contract import Engine, WireBrief
+from rocket_sup.engine.portable import PortableEngine
 from rocket_sup.errors import ApplicationError
 from rocket_sup.listener import EXIT_APPLICATION
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
 from rocket_sup.scoreboard import SlotState
-from rocket_sup.service import Service, Statistics
 from rocket_sup.vigil import DUMP_SIGNAL
 
 HEARTBEAT_S = 0.1
@@ -63,36 +63,17 @@ def run(brief: AcceptorBrief) -> int:
     try:
         server = brief.config.server
         router = load_application(server.handler, factory=server.factory, app_dir=server.app_dir)
-        loop = new_loop(server.loop)
+        engine = PortableEngine(server.loop, reason="it is the only one")
+        loop = engine.new_loop()
     except ApplicationError as error:
         return _fail(brief, error.report or str(error))
     except ImportError as error:
         return _fail(brief, str(error))
     asyncio.set_event_loop(loop)
     try:
-        return Acceptor(brief, router, loop=loop, log=log).serve()
+        return Acceptor(brief, router, engine=engine, loop=loop, log=log).serve()
     finally:
         loop.close()
-
-
-def new_loop(choice: str) -> asyncio.AbstractEventLoop:
-    """Make the event loop: uvloop when it is asked for, or at hand.
-
-    Raises:
-        ImportError: uvloop is asked for and not installed.
-    """
-    if choice in ("auto", "uvloop"):
-        try:
-            import uvloop  # an optional dependency
-
-            loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-            return loop
-        except ImportError:
-            if choice == "uvloop":
-                raise ImportError(
-                    "server.loop is uvloop, which is not installed: pip install 'rocket-sup[fast]'"
-                ) from None
-    return asyncio.new_event_loop()
 
 
 def _fail(brief: AcceptorBrief, report: str) -> int:
@@ -107,7 +88,13 @@ class Acceptor:
     """The process's state; see the module's docstring."""
 
     def __init__(
-        self, brief: AcceptorBrief, router: Router, *, loop: asyncio.AbstractEventLoop, log: EventLog
+        self,
+        brief: AcceptorBrief,
+        router: Router,
+        *,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        log: EventLog,
     ) -> None:
         config = brief.config
         self._brief = brief
@@ -115,26 +102,26 @@ class Acceptor:
         self._loop = loop
         self._log = log
         self._slot = brief.scoreboard.slot(brief.slot_index)
-        self._statistics = Statistics()
         self._access_log = (
             AccessLog(format=config.log.access, file=config.log.access_file)
             if config.log.access != "off"
             else None
         )
-        self._service = Service(
-            router,
-            config,
-            loop=loop,
-            log=log,
-            access_log=self._access_log,
-            statistics=self._statistics,
-            on_closed=self._on_connection_closed,
-            on_stop_accepting=self._on_stop_accepting,
-            record_in_flight=self._slot.flight_recorder(),
+        self._wire = engine.make_wire(
+            WireBrief(
+                router=router,
+                config=config,
+                loop=loop,
+                log=log,
+                access_log=self._access_log,
+                on_closed=self._on_connection_closed,
+                on_stop_accepting=self._on_stop_accepting,
+                flight_box=self._slot.flight_box(),
+            )
         )
         self._admission = Admission(
             loop,
-            self._service,
+            self._wire,
             scoreboard=brief.scoreboard,
             slot=self._slot,
             rules=AdmissionRules(config.server.overload == "reject", config.server.retry_after),
@@ -156,15 +143,15 @@ class Acceptor:
         # lives.
         gc.collect()
         gc.freeze()
-        self._service.start()
+        self._wire.start()
         self._admission.open(self._brief.fds)
         self._beat()
         self._slot.state = SlotState.READY
         self._tell("ready")
         self._loop.run_until_complete(self._drained.wait())
-        self._service.abort_all()
+        self._wire.abort_all()
         self._loop.run_until_complete(self._last_turns())
-        self._service.stop()
+        self._wire.stop()
         self._publish()
         if self._access_log is not None:
             self._access_log.flush()
@@ -224,7 +211,7 @@ class Acceptor:
         except ChannelClosedError:
             pass  # the Listener is gone; its successor reads the scoreboard
 
-    def _on_connection_closed(self, _connection: Connection) -> None:
+    def _on_connection_closed(self) -> None:
         self._admission.on_connection_closed()
 
     def _on_stop_accepting(self) -> None:
@@ -248,7 +235,7 @@ class Acceptor:
         self._loop.call_later(HEARTBEAT_S, self._beat)
 
     def _publish(self) -> None:
-        slot, statistics = self._slot, self._statistics
+        slot, statistics = self._slot, self._wire.statistics
         slot.write(board.REQUESTS, statistics.requests)
         slot.write(board.BYTES_RECEIVED, statistics.bytes_received)
         slot.write(board.BYTES_SENT, statistics.bytes_sent)
@@ -264,7 +251,7 @@ class Acceptor:
             most = self._config.acceptor.max_memory
             if most and rss_bytes > most:
                 self._ask_to_recycle("max_memory", now)
-        if self._recycle_at and self._statistics.requests >= self._recycle_at:
+        if self._recycle_at and self._wire.statistics.requests >= self._recycle_at:
             self._ask_to_recycle("max_requests", now)
 
     def _ask_to_recycle(self, cause: str, now: float) -> None:
@@ -289,20 +276,18 @@ class Acceptor:
             return
         self._is_patient = is_patient
         if is_patient:
-            self._service.is_draining = True
+            self._wire.is_draining = True
         else:
-            self._service.drain()
+            self._wire.drain()
         self._consider_leaving(now)
 
     def _consider_leaving(self, now: float) -> None:
         if self._drain_until is None:
             return
-        is_empty = not self._service.connections and self._admission.is_settled()
-        if is_empty or now >= self._drain_until:
-            if not is_empty:
-                self._log.warning(
-                    "drain_incomplete", id=self._brief.child_id, connections=len(self._service.connections)
-                )
+        connections = self._wire.connection_count()
+        if not connections or now >= self._drain_until:
+            if connections:
+                self._log.warning("drain_incomplete", id=self._brief.child_id, connections=connections)
             self._drained.set()
 
 

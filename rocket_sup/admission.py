@@ -21,11 +21,10 @@ import time
 from dataclasses import dataclass
 
 from rocket_sup import scoreboard as board
-from rocket_sup.connection import Connection
+from rocket_sup.engine.contract import Wire
 from rocket_sup.log import EventLog
 from rocket_sup.rejection import reject
 from rocket_sup.scoreboard import Scoreboard, Slot
-from rocket_sup.service import Service
 
 _BATCH = 64  # connections taken in one turn of the loop before others get theirs
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -49,7 +48,7 @@ class Admission:
 
     Args:
         loop: the acceptor's event loop.
-        service: what the connections share.
+        wire: who serves the connections.
         scoreboard: the counter.
         slot: our row in it.
         rules: what to do at the limit.
@@ -58,7 +57,7 @@ class Admission:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        service: Service,
+        wire: Wire,
         *,
         scoreboard: Scoreboard,
         slot: Slot,
@@ -66,7 +65,7 @@ class Admission:
         log: EventLog,
     ) -> None:
         self._loop = loop
-        self._service = service
+        self._wire = wire
         self._board = scoreboard
         self._slot = slot
         self._rules = rules
@@ -77,7 +76,6 @@ class Admission:
         self._is_watching = True
         self._is_closed = False
         self._exhausted_at = 0.0
-        self._opening: set[asyncio.Task[None]] = set()
         self._eviction: asyncio.TimerHandle | None = None
         loop.add_reader(scoreboard.doorbells[slot.index], self._on_doorbell)
 
@@ -116,10 +114,6 @@ class Admission:
                 timer.cancel()
         self._slot.write(board.WAITING, 0)
         self._loop.remove_reader(self._board.doorbells[self._slot.index])
-
-    def is_settled(self) -> bool:
-        """No accepted connection is still on its way to its coroutine."""
-        return not self._opening
 
     def review(self) -> None:
         """Look again, now and then, whether others wait and whether we may go on."""
@@ -163,7 +157,7 @@ class Admission:
                 reject(sock, self._rules.retry_after_s)
                 continue
             self._slot.occupy()
-            self._open_connection(sock)
+            self._open(sock)
 
     def _is_over(self, error: OSError) -> bool:
         """Decide after a failed accept whether this turn is over; other errors concern one dead newcomer."""
@@ -177,26 +171,13 @@ class Admission:
             return True
         return error.errno in (errno.EBADF, errno.EINVAL)  # the socket is no longer ours
 
-    def _open_connection(self, sock: socket.socket) -> None:
-        task = self._loop.create_task(self._connect(sock))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
-
-    async def _connect(self, sock: socket.socket) -> None:
-        is_made = False
-
-        def make() -> Connection:
-            nonlocal is_made
-            is_made = True  # from here on connection_lost will give the place back
-            return Connection(self._service)
-
+    def _open(self, sock: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(make, sock)
-        except Exception as error:  # the boundary of one connection: whatever it was, the place comes back
+            self._wire.open(sock)
+        except OSError as error:  # it left already, or there is no memory for it: the place comes back
             self._log.warning("connection_not_opened", error=repr(error))
             sock.close()
-            if not is_made:
-                self.on_connection_closed()
+            self.on_connection_closed()
 
     # --- the limit ---
 
@@ -242,14 +223,14 @@ class Admission:
             return  # all are busy: a place comes free when one of them has its answer
         _, owner = min(idle, key=lambda entry: entry[0])
         if owner.index == self._slot.index:
-            self._service.close_longest_idle()
+            self._wire.close_longest_idle()
         else:
             owner.write(board.EVICT, 1)
             self._board.ring(owner.index)
 
     def publish_idle(self) -> None:
         """Let the others see since when our longest-idle connection is idle."""
-        since = self._service.longest_idle_since()
+        since = self._wire.longest_idle_since()
         self._slot.write(board.LONGEST_IDLE, 0 if since is None else round(since * 1e9))
 
     def _on_doorbell(self) -> None:
@@ -260,14 +241,14 @@ class Admission:
         self._press(bool(self._board.waiting()))
         if self._slot.read(board.EVICT):
             self._slot.write(board.EVICT, 0)
-            self._service.close_longest_idle()
+            self._wire.close_longest_idle()
         self.publish_idle()
         if not self._is_watching:
             self._resume()
 
     def _press(self, is_pressed: bool) -> None:
         """While anybody waits for a place, let no connection be kept after its answer."""
-        self._service.is_draining = is_pressed or self._is_closed
+        self._wire.is_draining = is_pressed or self._is_closed
 
     def _pause(self, seconds: float) -> None:
         if self._is_watching:

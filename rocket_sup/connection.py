@@ -101,7 +101,7 @@ class Connection(Intake):
                 service.hooks.run_teardown(self._client, self._error or exc)
             except Exception as error:
                 log_hook_failure(service, "teardown", error)
-        service.on_closed(self)
+        service.on_closed()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; what came before, byte for byte, is not read again."""

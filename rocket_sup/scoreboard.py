@@ -24,9 +24,8 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 LAYOUT_VERSION = 1
 _MAGIC = 0x54454B434F52  # "ROCKET", little-endian
@@ -363,11 +362,12 @@ class Slot:
 
     def record_in_flight(self, request: bytes) -> None:
         """Leave the request about to be handled where it outlives the process; cut to `BOX_BYTES`."""
-        self.flight_recorder()(request)
+        _BOX_LAYOUT.pack_into(self.flight_box(), 0, request)
 
-    def flight_recorder(self) -> Callable[[bytes], None]:
-        """Give `record_in_flight` as one call into C: it runs before every request."""
-        return partial(_BOX_LAYOUT.pack_into, self._bytes, (self._base + _BOX) * _WORD)
+    def flight_box(self) -> memoryview:
+        """Give the memory of `record_in_flight`, for who has to write it before every request."""
+        start = (self._base + _BOX) * _WORD
+        return self._bytes[start : start + BOX_BYTES]
 
     def in_flight_request(self) -> bytes:
         """Read the last request that was about to be handled; empty when there was none."""

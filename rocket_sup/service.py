@@ -101,7 +101,7 @@ class Service:
         log: EventLog,
         access_log: AccessLog | None,
         statistics: Statistics,
-        on_closed: Callable[[Connection], None],
+        on_closed: Callable[[], None],
         on_stop_accepting: Callable[[], None],
         record_in_flight: Callable[[bytes], None] | None = None,
     ) -> None:

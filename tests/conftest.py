@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 # A wall clock on a busy machine says nothing about a test; each has its time limit anyway.
@@ -48,6 +49,12 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
                 patch.delenv(variable)
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         yield runtime
+
+
+@pytest.fixture(scope="session")
+def pipe_of_libuv() -> None:
+    """Have libuv open the pipe that it keeps for signals as long as the process lives."""
+    uvloop.new_event_loop().close()
 
 
 @pytest.fixture(autouse=True)

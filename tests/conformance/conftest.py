@@ -1,38 +1,35 @@
-"""The server under test, on each event loop that it supports."""
+"""The server under test, on each engine and each event loop that it supports."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from rocket_sup.config import Config
+from rocket_sup.engine.contract import Engine
+from rocket_sup.engine.portable import PortableEngine
 from rocket_sup.router import Router
 from tests.conformance.application import make_router
 from tests.conformance.server import Client, Server
 
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "python on asyncio": lambda: PortableEngine("asyncio", reason="tested"),
+    "python on uvloop": lambda: PortableEngine("uvloop", reason="tested"),
+}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def pipe_of_libuv() -> None:
-    """Have libuv open the pipe that it keeps for signals as long as the process lives."""
-    uvloop.new_event_loop().close()
-
-
-@pytest.fixture(params=sorted(LOOPS))
-def loop_factory(request: pytest.FixtureRequest) -> Any:
-    """Each loop in turn: the answers must not depend on it."""
-    return LOOPS[request.param]
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, pipe_of_libuv: None) -> Engine:
+    """Each engine on each loop in turn: the answers must not depend on them."""
+    return ENGINES[request.param]()
 
 
 @pytest.fixture
-def serve(loop_factory: Any, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def serve(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Give a function that starts a server, with settings like `timeouts={"head": 0.3}`."""
     servers: list[Server] = []
 
@@ -45,7 +42,7 @@ def serve(loop_factory: Any, tmp_path: Path) -> Iterator[Callable[..., Server]]:
             router or make_router(),
             config,
             str(tmp_path / f"events-{len(servers)}.log"),
-            loop_factory,
+            engine,
             unix_path=str(tmp_path / "server.sock") if unix else None,
         )
         server.start()

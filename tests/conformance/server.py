@@ -17,10 +17,9 @@ import orjson
 
 from rocket_sup.accesslog import AccessLog
 from rocket_sup.config import Config
-from rocket_sup.connection import Connection
+from rocket_sup.engine.contract import Engine, Wire, WireBrief
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
-from rocket_sup.service import Service, Statistics
 
 PATIENCE_S = 10.0  # only a test that fails waits this long
 
@@ -134,25 +133,25 @@ class Client:
 
 @dataclass
 class Server:
-    """A service behind a listening socket, in a thread."""
+    """The wire of an engine behind a listening socket, in a thread."""
 
     router: Router
     config: Config
     log_path: str
-    loop_factory: Callable[[], asyncio.AbstractEventLoop]
+    engine: Engine
     unix_path: str | None = None
     access_log: AccessLog | None = None
     address: Any = None
-    service: Service = field(init=False)
+    wire: Wire = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
-    closed: list[Connection] = field(default_factory=list)
+    closed: int = 0
     stopped_accepting: int = 0
 
     def start(self) -> None:
         """Serve; `address` is known afterwards."""
         self._clients: list[Client] = []
         self._log = EventLog(level="debug", format="json", file=self.log_path)
-        self.loop = self.loop_factory()
+        self.loop = self.engine.new_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         ready = threading.Event()
         self.loop.call_soon(ready.set)
@@ -198,9 +197,9 @@ class Server:
         self.call(self._accepting.cancel)
         self.wait_until(self._accepting.done)
         self._listening.close()
-        self.call(lambda: [connection.abort() for connection in list(self.service.connections)])
-        self.wait_until(lambda: not self.service.connections)
-        self.call(self.service.stop)
+        self.call(self.wire.abort_all)
+        self.wait_until(lambda: not self.wire.connection_count())
+        self.call(self.wire.stop)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(PATIENCE_S)
         self.loop.close()
@@ -213,17 +212,18 @@ class Server:
 
     async def _open(self) -> None:
         self.router.freeze()
-        self.service = Service(
-            self.router,
-            self.config,
-            loop=self.loop,
-            log=self._log,
-            access_log=self.access_log,
-            statistics=Statistics(),
-            on_closed=self.closed.append,
-            on_stop_accepting=self._stop_accepting,
+        self.wire = self.engine.make_wire(
+            WireBrief(
+                router=self.router,
+                config=self.config,
+                loop=self.loop,
+                log=self._log,
+                access_log=self.access_log,
+                on_closed=self._on_closed,
+                on_stop_accepting=self._on_stop_accepting,
+            )
         )
-        self.service.start()
+        self.wire.start()
         family = socket.AF_UNIX if self.unix_path else socket.AF_INET
         self._listening = socket.socket(family, socket.SOCK_STREAM)
         self._listening.bind(self.unix_path or ("127.0.0.1", 0))
@@ -235,9 +235,12 @@ class Server:
     async def _accept(self) -> None:
         while True:
             sock, _ = await self.loop.sock_accept(self._listening)
-            await self.loop.connect_accepted_socket(lambda: Connection(self.service), sock)
+            self.wire.open(sock)
 
-    def _stop_accepting(self) -> None:
+    def _on_closed(self) -> None:
+        self.closed += 1
+
+    def _on_stop_accepting(self) -> None:
         self.stopped_accepting += 1
 
 

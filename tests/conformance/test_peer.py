@@ -157,10 +157,10 @@ def test_a_client_that_does_not_read_is_not_read_and_then_cut(serve: Callable[..
     client = server.connect()
     began = time.monotonic()
     flood(client, get("/big") * 100)
-    server.wait_until(lambda: not server.service.connections)
+    server.wait_until(lambda: not server.wire.connection_count())
 
     assert time.monotonic() - began < LATEST_S + SHORT_S
-    assert server.call(lambda: server.service.statistics.requests) <= 2
+    assert server.call(lambda: server.wire.statistics.requests) <= 2
 
 
 def test_a_client_that_reads_a_little_is_cut_too(serve: Callable[..., Server]) -> None:
@@ -168,7 +168,7 @@ def test_a_client_that_reads_a_little_is_cut_too(serve: Callable[..., Server]) -
     server = serve(timeouts={"write": SHORT_S})
     client = server.connect().send(get("/big"))
     deadline = time.monotonic() + LATEST_S
-    while server.call(lambda: len(server.service.connections)):
+    while server.call(lambda: server.wire.connection_count()):
         assert time.monotonic() < deadline
         client.socket.recv(1)
         time.sleep(0.03)  # a slow client: the pause is what is tested
@@ -193,7 +193,7 @@ def test_many_answers_nobody_reads_do_not_grow_memory(serve: Callable[..., Serve
     server = serve(timeouts={"write": 5.0}, limits={"pipeline": 64})
     client = server.connect()
     flood(client, get("/see") * 1000)
-    connection = server.call(lambda: next(iter(server.service.connections)))
+    connection = server.call(lambda: next(iter(server.wire.connections)))
 
     assert server.call(connection._transport.get_write_buffer_size) < 64 * 1024
     assert server.call(lambda: len(connection._pending)) <= 262_144 + READ_AHEAD
@@ -218,7 +218,7 @@ def test_a_pipeline_behind_a_slow_handler_is_bounded(serve: Callable[..., Server
     client = server.connect().send(get("/wait"))
     server.wait_until(lambda: gate)
     sent = flood(client, get("/") * 1000)
-    held = server.call(lambda: len(next(iter(server.service.connections))._pending))
+    held = server.call(lambda: len(next(iter(server.wire.connections))._pending))
     server.call(lambda: gate[0].set())
 
     assert held <= READ_AHEAD + 262_144  # one read beyond the mark
@@ -235,7 +235,7 @@ def test_a_pipeline_of_slow_handlers_is_bounded_all_the_time(serve: Callable[...
     @app.get("/")
     async def root(req: Request) -> str:
         await asyncio.sleep(0)
-        held.append(max(len(connection._pending) for connection in server.service.connections))
+        held.append(max(len(connection._pending) for connection in server.wire.connections))
         return "ok"
 
     server = serve(app)
@@ -262,7 +262,7 @@ def test_a_handler_beyond_its_deadline_is_503(serve: Callable[..., Server], targ
     assert [event["event"] for event in server.events() if event["level"] == "warning"] == [
         "handler_too_slow"
     ]
-    server.wait_until(lambda: server.service.statistics.in_flight == 0)
+    server.wait_until(lambda: server.wire.statistics.in_flight == 0)
 
 
 def test_a_handler_whose_client_has_left_is_cancelled(serve: Callable[..., Server]) -> None:
@@ -286,8 +286,8 @@ def test_a_handler_whose_client_has_left_is_cancelled(serve: Callable[..., Serve
     client.close()
     server.wait_until(lambda: fates[-1] == "cancelled")
 
-    assert server.call(lambda: server.service.statistics.in_flight) == 0
-    assert len(server.closed) == 1
+    assert server.call(lambda: server.wire.statistics.in_flight) == 0
+    assert server.closed == 1
 
 
 def test_draining_closes_idle_connections_and_ends_busy_ones(serve: Callable[..., Server]) -> None:
@@ -310,8 +310,8 @@ def test_draining_closes_idle_connections_and_ends_busy_ones(serve: Callable[...
     idle.send(get()).read()
     busy.send(get("/wait") + get())
     half.send(get()[:-3])
-    server.wait_until(lambda: gate and len(server.service.connections) == 4)
-    server.call(server.service.drain)
+    server.wait_until(lambda: gate and server.wire.connection_count() == 4)
+    server.call(server.wire.drain)
 
     idle.expect_end()
     answer = fresh.send(get()).read()
@@ -328,10 +328,10 @@ def test_draining_does_not_wait_long_for_a_first_request(serve: Callable[..., Se
     """A connection that was opened in advance is given a second."""
     server = serve()
     client = server.connect()
-    server.wait_until(lambda: server.service.connections)
-    server.call(server.service.drain)
+    server.wait_until(server.wire.connection_count)
+    server.call(server.wire.drain)
     client.expect_end()
-    server.wait_until(lambda: not server.service.connections)
+    server.wait_until(lambda: not server.wire.connection_count())
 
 
 def test_the_longest_idle_connection_is_closed_first(server: Server) -> None:
@@ -341,15 +341,15 @@ def test_the_longest_idle_connection_is_closed_first(server: Server) -> None:
         client.read()
     busy = server.connect().send(get("/never"))
     clients[0].send(get()).read()
-    server.wait_until(lambda: server.service.statistics.in_flight == 1)
+    server.wait_until(lambda: server.wire.statistics.in_flight == 1)
 
     for client in (clients[1], clients[2], clients[0]):
-        assert server.call(server.service.longest_idle_since) is not None
-        assert server.call(server.service.close_longest_idle)
+        assert server.call(server.wire.longest_idle_since) is not None
+        assert server.call(server.wire.close_longest_idle)
         client.expect_end()
-    server.wait_until(lambda: len(server.service.connections) == 1)
-    assert server.call(server.service.longest_idle_since) is None
-    assert not server.call(server.service.close_longest_idle)
+    server.wait_until(lambda: server.wire.connection_count() == 1)
+    assert server.call(server.wire.longest_idle_since) is None
+    assert not server.call(server.wire.close_longest_idle)
     busy.expect_silence(0.05)
 
 

@@ -356,7 +356,7 @@ def test_hooks_at_the_beginning_and_the_end(serve: Callable[..., Server], decisi
 
     assert ended == [(client.socket.getsockname(), None)]
     assert server.stopped_accepting == (decision is SetupDecision.STOP_ACCEPTING)
-    assert len(server.closed) == 1
+    assert server.closed == 1
 
 
 def test_context_variables_stay_with_their_request(serve: Callable[..., Server]) -> None:

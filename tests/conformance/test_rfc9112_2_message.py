@@ -160,4 +160,4 @@ def test_nothing_after_a_refused_message_is_a_request(server: Server) -> None:
 
     assert answer.status == 400
     client.expect_end()
-    assert server.call(lambda: server.service.statistics.requests) == 1
+    assert server.call(lambda: server.wire.statistics.requests) == 1

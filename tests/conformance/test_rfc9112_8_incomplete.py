@@ -42,14 +42,14 @@ def test_8_a_request_cut_short_never_reaches_a_handler(
     server = serve(app)
     client = server.connect()
     client.send(sent)
-    server.wait_until(lambda: server.service.statistics.bytes_received == len(sent))
+    server.wait_until(lambda: server.wire.statistics.bytes_received == len(sent))
     if farewell == "close":
         client.close()
     else:
         answer = client.end().read()
         assert (answer.status, answer.get("connection")) == (400, "close")
         client.expect_end()
-    server.wait_until(lambda: not server.service.connections)
+    server.wait_until(lambda: not server.wire.connection_count())
 
     assert taken == []
 

@@ -89,7 +89,7 @@ def test_9_3_2_one_write_for_a_batch_of_answers(serve: Callable[..., Server]) ->
     client = server.connect()
     client.send(get())
     client.read()
-    connection = server.call(lambda: next(iter(server.service.connections)))
+    connection = server.call(lambda: next(iter(server.wire.connections)))
     writes: list[bytes] = []
     transport = connection._transport
 
@@ -122,7 +122,7 @@ def test_9_3_2_after_an_error_nothing_is_served_but_what_was_owed_is_sent(
 
     assert [client.read().status for _ in range(3)] == [200, 200, 400]
     client.expect_end()
-    assert server.call(lambda: server.service.statistics.requests) == 3
+    assert server.call(lambda: server.wire.statistics.requests) == 3
 
 
 def test_9_3_2_after_a_close_nothing_is_served(client: Client) -> None:
@@ -157,7 +157,7 @@ def test_9_6_a_client_that_never_closes_is_left(serve: Callable[..., Server]) ->
     client.send(get("/", "Connection: close"))
     client.read()
     client.expect_end()
-    server.wait_until(lambda: not server.service.connections)
+    server.wait_until(lambda: not server.wire.connection_count())
 
 
 def test_a_unix_socket_serves_as_well(serve: Callable[..., Server]) -> None:

@@ -1,10 +1,11 @@
-"""Serve an application in this process, through the real connection machinery, and talk to it by socket."""
+"""Serve an application in this process, through a real engine, and talk to it by socket."""
 
 from __future__ import annotations
 
 import asyncio
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rocket_sup.config import Config
-from rocket_sup.connection import Connection
+from rocket_sup.engine.contract import Wire, WireBrief
+from rocket_sup.engine.portable import PortableEngine
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
-from rocket_sup.service import Service, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +87,42 @@ def serve(router: Router) -> Iterator[Site]:
     router.freeze()
     ports: list[int] = []
     ready, ended = threading.Event(), threading.Event()
-    loop = asyncio.new_event_loop()
+    engine = PortableEngine("asyncio", reason="tested")
+    loop = engine.new_loop()
     stop = asyncio.Event()
 
     async def run() -> None:
         log = EventLog(level="error")
-        service = Service(
-            router,
-            Config(),
-            loop=loop,
-            log=log,
-            access_log=None,
-            statistics=Statistics(),
-            on_closed=lambda connection: None,
-            on_stop_accepting=lambda: None,
+        wire = engine.make_wire(
+            WireBrief(
+                router=router,
+                config=Config(),
+                loop=loop,
+                log=log,
+                access_log=None,
+                on_closed=lambda: None,
+                on_stop_accepting=lambda: None,
+            )
         )
-        service.start()
-        server = await loop.create_server(lambda: Connection(service), "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        await stop.wait()
-        server.close()
-        service.abort_all()
-        await asyncio.sleep(0)  # the transports' last callbacks
-        service.stop()
+        wire.start()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setblocking(False)
+            ports.append(listening.getsockname()[1])
+            accepting = loop.create_task(accept(listening, wire))
+            ready.set()
+            await stop.wait()
+            accepting.cancel()
+            await asyncio.wait([accepting])
+        wire.abort_all()
+        while wire.connection_count():  # noqa: ASYNC110 - the wire tells its acceptor, which is not here
+            await asyncio.sleep(0)
+        wire.stop()
         log.close()
+
+    async def accept(listening: socket.socket, wire: Wire) -> None:
+        while True:
+            sock, _ = await loop.sock_accept(listening)
+            wire.open(sock)
 
     def main() -> None:
         try:

@@ -254,7 +254,7 @@ class Tree:
 def rocket_sup() -> list[str]:
     """The command under test: the one beside this interpreter, else the module."""
     beside = os.path.join(os.path.dirname(sys.executable), "rocket-sup")
-    return [beside] if os.path.exists(beside) else [sys.executable, "-m", "rocket_sup.cli"]
+    return [beside] if os.path.exists(beside) else [sys.executable, "-m", "rocket_sup"]
 
 
 def free_port() -> int:

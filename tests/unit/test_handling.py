@@ -55,7 +55,7 @@ def run(journal: Journal) -> Callable[..., None]:
                 log=journal.log,
                 access_log=None,
                 statistics=Statistics(),
-                on_closed=lambda connection: None,
+                on_closed=lambda: None,
                 on_stop_accepting=lambda: None,
             )
             waiter = Waiter()

@@ -177,7 +177,7 @@ def test_the_black_box_keeps_the_beginning(board: Scoreboard, size: int) -> None
     slot = opened(board)
     slot.record_in_flight(b"z" * layout.BOX_BYTES)
     request = bytes(1 + index % 255 for index in range(size))
-    slot.flight_recorder()(request)
+    slot.record_in_flight(request)
 
     assert request[: layout.BOX_BYTES] == slot.in_flight_request()
 

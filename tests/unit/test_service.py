@@ -67,7 +67,7 @@ def make(loop: asyncio.AbstractEventLoop, journal: Journal) -> Callable[..., Ser
             log=journal.log,
             access_log=access_log,
             statistics=Statistics(),
-            on_closed=lambda connection: None,
+            on_closed=lambda: None,
             on_stop_accepting=lambda: None,
         )
         service.connections.update(connections)

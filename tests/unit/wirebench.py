@@ -162,7 +162,7 @@ class Bench:
             log=self.log,
             access_log=None,
             statistics=Statistics(),
-            on_closed=lambda connection: None,
+            on_closed=lambda: None,
             on_stop_accepting=lambda: None,
         )
         # One date for the whole test, whenever it runs.
