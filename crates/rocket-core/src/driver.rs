@@ -4,6 +4,7 @@
 
 pub mod epoll;
 mod socket;
+mod watchlist;
 
 use std::io;
 use std::ops::Deref;
@@ -14,11 +15,6 @@ use std::time::Duration;
 /// bits above them). A token of a closed connection never names the next one. The top bit is always zero: the
 /// drivers mark with it what is not a connection.
 pub type Token = u64;
-
-/// The place of a connection in a table.
-pub(crate) fn place(token: Token) -> usize {
-    (token & 0xffff_ffff) as usize
-}
 
 /// `selectors.EVENT_READ` of Python.
 pub const READ: u32 = 1;
@@ -34,20 +30,34 @@ pub enum Event {
     Writable(Token),
     /// A connection broke while nobody read it; told once.
     Broken(Token),
-    /// A listener has connections in its queue: take them with `accept`. Told by `Epoll`.
+    /// A listener has connections in its queue: take them with `accept`.
     Acceptable {
         /// As given to `Driver::listen`.
         listener: u32,
     },
-    /// A listener accepted this connection: a blocking socket, close-on-exec, now the caller's. Told by `Uring`.
+    /// The kernel took this connection from a listener's queue, as `Accepting::Take` allows: a blocking socket,
+    /// close-on-exec, now the caller's. After an errno the listener is left alone, as by `Accepting::No`.
     Accepted {
         /// As given to `Driver::listen`.
         listener: u32,
-        /// The connection, or the errno of what `accept` refused.
+        /// The connection, or the errno of `accept`.
         connection: Result<RawFd, i32>,
     },
     /// A descriptor of somebody else's is ready: mask of READ and WRITE.
     Foreign(RawFd, u32),
+}
+
+/// What becomes of the connections in a listener's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepting {
+    /// They stay there.
+    No,
+    /// They stay there and `Event::Acceptable` is told, as long as there are any. For whoever keeps an exact
+    /// limit: a place is claimed first, then a connection is taken.
+    Tell,
+    /// A driver that can take them itself does, and tells `Event::Accepted`; any other tells `Acceptable`. How
+    /// many it takes before it can be stopped nobody knows, so a limit is not exact.
+    Take,
 }
 
 /// What a connection had for us.
@@ -74,6 +84,8 @@ pub struct Chunk {
     pub(crate) start: *const u8,
     /// Bytes.
     pub(crate) length: usize,
+    /// Which of the driver's buffers it is.
+    pub(crate) buffer: u32,
 }
 
 impl Deref for Chunk {
@@ -89,6 +101,9 @@ impl Deref for Chunk {
 /// Watches sockets. Everything is on one thread.
 pub trait Driver {
     /// Watch a connected socket: from now on it is read. No two attached connections have one place.
+    ///
+    /// Whether the socket blocks is the driver's affair from now on; whoever goes on with it after `detach` sets
+    /// what it needs.
     ///
     /// # Errors
     /// The kernel gives no more.
@@ -107,13 +122,15 @@ pub trait Driver {
     /// `wait` is the caller's to recognise, by the generation in the token.
     fn close(&mut self, token: Token, fd: RawFd);
 
-    /// Forget a socket without closing it; somebody else goes on with it.
-    fn detach(&mut self, token: Token, fd: RawFd);
+    /// Forget a socket without closing it; somebody else goes on with it, after the bytes that are returned:
+    /// those that had come but were not received here.
+    #[must_use]
+    fn detach(&mut self, token: Token, fd: RawFd) -> Vec<u8>;
 
-    /// Receive what a `Readable` told of.
+    /// Receive what a `Readable` told of: once for each, before the next `wait`, unless reading stopped meanwhile.
     ///
     /// # Panics
-    /// The chunk before was not given back.
+    /// `Epoll`: the chunk before was not given back.
     fn receive(&mut self, token: Token, fd: RawFd) -> Receive;
 
     /// Take back received bytes.
@@ -138,16 +155,14 @@ pub trait Driver {
     /// As of `epoll_ctl`; closed descriptors are forgotten silently.
     fn unwatch(&mut self, fd: RawFd) -> io::Result<()>;
 
-    /// Take connections from a listening socket: none, until `set_accepting`.
+    /// Know a listening socket; its queue is left alone until `set_accepting`.
     ///
     /// # Errors
     /// The kernel gives no more.
     fn listen(&mut self, listener: u32, fd: RawFd) -> io::Result<()>;
 
-    /// Take connections, or leave them in the queue. A connection may be taken only when it has a place within
-    /// the limit, so whoever calls this has claimed one before. `is_accepting` lasts: a caller that may take one
-    /// more only, says no after each.
-    fn set_accepting(&mut self, listener: u32, is_accepting: bool);
+    /// Say what becomes of the connections in its queue. Lasts until the next call.
+    fn set_accepting(&mut self, listener: u32, accepting: Accepting);
 
     /// Forget a listening socket without closing it.
     fn unlisten(&mut self, listener: u32);

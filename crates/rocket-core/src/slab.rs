@@ -10,6 +10,9 @@ use crate::driver::Token;
 /// Ends the list of free places.
 const NONE: u32 = u32::MAX;
 
+/// The top bit of a token is always zero, so generations have 31 bits.
+const LAST_GENERATION: u32 = u32::MAX >> 1;
+
 /// The place that a token names, whoever has it now.
 pub const fn place_of(token: Token) -> u32 {
     token as u32
@@ -100,8 +103,8 @@ impl<T> Slab<T> {
             return None;
         }
         let value = place.value.take()?;
-        // A place would have to be used four thousand million times before a token came again.
-        place.generation = place.generation.checked_add(1).unwrap_or(1);
+        // A place would have to be used two thousand million times before a token came again.
+        place.generation = if place.generation == LAST_GENERATION { 1 } else { place.generation + 1 };
         place.next = self.free;
         self.free = index;
         self.len -= 1;
@@ -166,7 +169,7 @@ mod tests {
         let mut slab = Slab::new();
         let token = slab.insert(());
         slab.remove(token);
-        slab.places[0].generation = u32::MAX;
+        slab.places[0].generation = LAST_GENERATION;
         let last = slab.insert(());
         slab.remove(last);
 
