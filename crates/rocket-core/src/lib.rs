@@ -9,9 +9,13 @@ pub mod date;
 pub mod decimal;
 pub mod driver;
 pub mod fault;
+mod fold;
 pub mod head;
 pub mod limits;
 mod octets;
+pub mod pattern;
+pub mod percent;
+pub mod router;
 pub mod slab;
 pub mod wheel;
 
