@@ -3,6 +3,7 @@
 //! What decides is a machine and does no I/O (`head`, `chunked`, `http1`, `router`, `wheel`); what does I/O
 //! decides nothing (`driver`). `rocket-py` puts the two together and calls Python.
 
+pub mod accesslog;
 pub mod answer;
 pub mod chunked;
 pub mod date;
@@ -16,7 +17,9 @@ mod octets;
 pub mod pattern;
 pub mod percent;
 pub mod router;
+pub mod scoreboard;
 pub mod slab;
+pub mod statistics;
 pub mod wheel;
 
 #[cfg(test)]
