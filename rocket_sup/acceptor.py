@@ -31,9 +31,9 @@ from rocket_sup.accesslog import AccessLog
 from rocket_sup.admission import Admission, AdmissionRules
 from rocket_sup.application import load_application
 from rocket_sup.channel import ChannelClosedError
+from rocket_sup.engine.choice import choose
 from rocket_sup.engine.contract import Engine, WireBrief
-from rocket_sup.engine.portable import PortableEngine
-from rocket_sup.errors import ApplicationError
+from rocket_sup.errors import ApplicationError, EngineError
 from rocket_sup.listener import EXIT_APPLICATION
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
@@ -63,11 +63,11 @@ def run(brief: AcceptorBrief) -> int:
     try:
         server = brief.config.server
         router = load_application(server.handler, factory=server.factory, app_dir=server.app_dir)
-        engine = PortableEngine(server.loop, reason="it is the only one")
+        engine = choose(brief.config)
         loop = engine.new_loop()
     except ApplicationError as error:
         return _fail(brief, error.report or str(error))
-    except ImportError as error:
+    except (ImportError, EngineError) as error:
         return _fail(brief, str(error))
     asyncio.set_event_loop(loop)
     try:
@@ -99,6 +99,7 @@ class Acceptor:
         config = brief.config
         self._brief = brief
         self._config = config
+        self._engine = engine
         self._loop = loop
         self._log = log
         self._slot = brief.scoreboard.slot(brief.slot_index)
@@ -147,6 +148,7 @@ class Acceptor:
         self._admission.open(self._brief.fds)
         self._beat()
         self._slot.state = SlotState.READY
+        self._tell_engine()
         self._tell("ready")
         self._loop.run_until_complete(self._drained.wait())
         self._wire.abort_all()
@@ -200,6 +202,16 @@ class Acceptor:
             self._brief.channel.send(kind, **fields)
         except ChannelClosedError:
             pass  # the Listener is gone; its successor reads the scoreboard
+
+    def _tell_engine(self) -> None:
+        engine = self._engine
+        self._tell(
+            "engine",
+            name=engine.name,
+            loop=type(self._loop).__module__.partition(".")[0],
+            reason=engine.reason,
+            is_fallback=engine.is_fallback,
+        )
 
     def _on_supervisor_gone(self) -> None:
         self._loop.remove_reader(self._brief.lifeline)

@@ -108,6 +108,7 @@ class AcceptorPool:
         self._lifeline = lifeline
         self._run_acceptor = run_acceptor
         self._births: dict[int, int] = {}
+        self._last_engine: dict[str, Any] = {}
         self._is_stopping = False
         self._vigil = Vigil(suspect_s=config.acceptor.suspect, hang_s=config.acceptor.hang)
         self._tree = ProcessTree(
@@ -185,6 +186,7 @@ class AcceptorPool:
                 "restarts": restarts.get(member.child_id, 0),
                 "is_suspect": member.is_suspect,
                 "is_leaving": member.is_leaving,
+                "engine": member.engine,
             }
             for member in self.roster.members.values()
         ]
@@ -254,6 +256,8 @@ class AcceptorPool:
         if message["type"] == "ready":
             self._log.info("acceptor_ready", id=child_id, pid=self._tree.running[child_id].pid)
             self._events.on_health()
+        elif message["type"] == "engine":
+            self._on_engine(self.roster.members[child_id], message)
         elif message["type"] in ("recycle", "stop_server"):
             self._events.on_wish(self.roster.members[child_id], message)
 
@@ -300,6 +304,14 @@ class AcceptorPool:
             process.signal(signal.SIGTERM)
         else:
             self._tree.kill(member.child_id, because=ExitKind.HUNG)
+
+    def _on_engine(self, member: Member, message: Message) -> None:
+        """Note what an acceptor serves with; log it once for all that say the same."""
+        member.engine = {key: message[key] for key in ("name", "loop", "reason", "is_fallback")}
+        if member.engine != self._last_engine:
+            self._last_engine = member.engine
+            write = self._log.warning if message["is_fallback"] else self._log.info
+            write("engine", name=message["name"], loop=message["loop"], reason=message["reason"])
 
     def _on_reply(self, token: object, result: str) -> None:
         """Hear how a start or a termination ended."""

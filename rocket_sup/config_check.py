@@ -102,8 +102,13 @@ def _logs(config: Config) -> Iterator[Finding]:
 
 
 def _engine(config: Config) -> Iterator[Finding]:
-    if config.server.engine not in ("auto", "python"):
-        yield "server.engine", f'"{config.server.engine}" is not in this version; write "auto" or "python"'
+    wanted = config.server.engine
+    if wanted not in ("auto", "python") and importlib.util.find_spec("rocket_sup.engine._native") is None:
+        yield (
+            "server.engine",
+            f'"{wanted}" needs the native module, which is not built:'
+            ' install Rust and reinstall, or write "auto" or "python"',
+        )
     if config.server.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
         yield "server.loop", "uvloop is not installed; pip install 'rocket-sup[fast]', or write \"auto\""
 

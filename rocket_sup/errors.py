@@ -54,6 +54,10 @@ class ApplicationError(RocketError):
         self.report = report
 
 
+class EngineError(RocketError):
+    """The engine that was asked for by name cannot serve here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake in the configuration.

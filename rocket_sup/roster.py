@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from rocket_sup.scoreboard import Slot, SlotState
 
@@ -26,6 +27,7 @@ class Member:
         is_leaving: it was asked to stop.
         adopted: numbers whose queues it empties beside its own.
         boot_report: why its last process did not become ready.
+        engine: what moves its bytes, on which loop and why, as it told; None before.
     """
 
     child_id: str
@@ -36,6 +38,7 @@ class Member:
     is_leaving: bool = False
     adopted: set[int] = field(default_factory=set)
     boot_report: str = ""
+    engine: dict[str, Any] | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -52,6 +55,7 @@ class Member:
         self.slot = None
         self.is_suspect = False
         self.adopted.clear()
+        self.engine = None
 
 
 class Roster:

@@ -59,6 +59,15 @@ def acceptors(scoreboard: Scoreboard, listener_state: Message, rates: Rates) -> 
     return sorted(rows + waiting, key=lambda row: (row["number"], row["id"]))
 
 
+def engines(listener_state: Message) -> list[dict[str, Any]]:
+    """Describe what acceptors serve with: one entry for all that say the same, the most used first."""
+    told = [entry["engine"] for entry in listener_state.get("acceptors", ()) if entry.get("engine")]
+    counts = [
+        {**engine, "acceptors": told.count(engine)} for i, engine in enumerate(told) if engine not in told[:i]
+    ]
+    return sorted(counts, key=lambda entry: -entry["acceptors"])
+
+
 def connections(scoreboard: Scoreboard) -> dict[str, int]:
     """Describe the use of `max_connections`."""
     return {
@@ -98,6 +107,7 @@ def children(statuses: Iterable[ChildStatus]) -> list[dict[str, Any]]:
 def _acceptor(slot: Slot, known: dict[str, Any] | None, rates: Rates, now_ns: int) -> dict[str, Any]:
     state = slot.state
     is_suspect = known is not None and known["is_suspect"]
+    engine = (known or {}).get("engine") or {}
     return {
         "id": known["id"] if known is not None else f"acceptor-{slot.read_number()}.orphan",
         "number": slot.read_number(),
@@ -115,6 +125,8 @@ def _acceptor(slot: Slot, known: dict[str, Any] | None, rates: Rates, now_ns: in
         "lag_s": slot.read(board.LAG_NS) / 1e9,
         "uptime_s": round((now_ns - slot.read(board.STARTED)) / 1e9, 1),
         "restarts": 0 if known is None else known["restarts"],
+        "engine": engine.get("name"),
+        "loop": engine.get("loop"),
         "socket": slot.read_number(),
     }
 

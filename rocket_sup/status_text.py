@@ -61,8 +61,8 @@ def _head(answer: Document) -> str:
         f"rocket-sup {_text(answer.get('version'))}: {_text(supervisor.get('state'))},"
         f" pid {_text(supervisor.get('pid'))}, up {uptime}, generation {_text(supervisor.get('generation'))}",
         f"listener     {_text(listener.get('state'))}, pid {_text(listener.get('pid'))}, at {binds},"
-        f" steering {_text(listener.get('steering'))},"
-        f" engine {_text(listener.get('engine'))}, loop {_text(listener.get('loop'))}",
+        f" steering {_text(listener.get('steering'))}",
+        *(_engine(each) for each in _list(answer, "engines") if isinstance(each, dict)),
         f"connections  {_text(connections.get('now'))} of {_text(connections.get('max'))},"
         f" peak {_text(connections.get('peak'))}",
     ]
@@ -70,6 +70,11 @@ def _head(answer: Document) -> str:
         statuses = ", ".join(f"{name} {count}" for name, count in _part(totals, "statuses").items() if count)
         lines.append(f"requests     {_text(totals.get('requests'))}" + (f" ({statuses})" if statuses else ""))
     return "\n".join(lines)
+
+
+def _engine(engine: Document) -> str:
+    name, loop, reason = (_text(engine.get(key)) for key in ("name", "loop", "reason"))
+    return f"engine       {name} on {loop}: {reason}"
 
 
 def _part(document: Document, key: str) -> Document:

@@ -35,6 +35,7 @@ MANAGER_VARIABLES = (
     "RUNTIME_DIRECTORY",
 )
 USER_VARIABLES = ("PORT", "WEB_CONCURRENCY")
+KEPT_VARIABLES = ("ROCKET_NATIVE",)  # says whether this run does without the native module
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,7 +46,8 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     runtime.chmod(0o700)
     with pytest.MonkeyPatch.context() as patch:
         for variable in list(os.environ):
-            if variable.startswith("ROCKET_") or variable in MANAGER_VARIABLES + USER_VARIABLES:
+            is_setting = variable.startswith("ROCKET_") and variable not in KEPT_VARIABLES
+            if is_setting or variable in MANAGER_VARIABLES + USER_VARIABLES:
                 patch.delenv(variable)
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         yield runtime

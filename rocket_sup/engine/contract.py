@@ -110,10 +110,15 @@ class Engine(Protocol):
     Attributes:
         name: "python", "epoll" or "io_uring".
         reason: why it was chosen, for the log and `rocket-sup status`.
+        is_fallback: something better was wanted or could be had; to be said loudly.
     """
 
-    name: str
-    reason: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def is_fallback(self) -> bool: ...
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """Make the event loop that handlers run on.

@@ -17,39 +17,46 @@ from rocket_sup.engine.contract import WireBrief
 from rocket_sup.service import Service, Statistics
 
 
+def new_loop(choice: str) -> asyncio.AbstractEventLoop:
+    """Make the event loop that `server.loop` names; "auto" takes uvloop when it is installed.
+
+    Raises:
+        ImportError: uvloop is asked for and not installed.
+    """
+    if choice in ("auto", "uvloop"):
+        try:
+            import uvloop  # an optional dependency
+
+            loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+            return loop
+        except ImportError:
+            if choice == "uvloop":
+                raise ImportError(
+                    "server.loop is uvloop, which is not installed: pip install 'rocket-sup[fast]'"
+                ) from None
+    return asyncio.new_event_loop()
+
+
 class PortableEngine:
     """See `contract.Engine`."""
 
     name = "python"
 
-    def __init__(self, loop: str, *, reason: str) -> None:
+    def __init__(self, loop: str, *, reason: str, is_fallback: bool = False) -> None:
         """Prepare to serve.
 
         Args:
-            loop: `server.loop`: "auto" takes uvloop when it is installed.
+            loop: `server.loop`; see `new_loop`.
             reason: why this engine was chosen.
+            is_fallback: a native engine would have been better.
         """
         self.reason = reason
+        self.is_fallback = is_fallback
         self._loop = loop
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
-        """Make the event loop: uvloop when it is asked for, or at hand.
-
-        Raises:
-            ImportError: uvloop is asked for and not installed.
-        """
-        if self._loop in ("auto", "uvloop"):
-            try:
-                import uvloop  # an optional dependency
-
-                loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-                return loop
-            except ImportError:
-                if self._loop == "uvloop":
-                    raise ImportError(
-                        "server.loop is uvloop, which is not installed: pip install 'rocket-sup[fast]'"
-                    ) from None
-        return asyncio.new_event_loop()
+        """Make the event loop; see the function."""
+        return new_loop(self._loop)
 
     def make_wire(self, brief: WireBrief) -> PortableWire:
         """Make a wire on a loop of `new_loop`."""

@@ -24,6 +24,8 @@ from typing import Any
 from tests.faults.sockets import tcp_sockets
 
 MARK = "ROCKET_FAULTS_TREE"
+# What trees serve with unless a test says otherwise; read before tests/conftest.py takes settings away.
+ENGINE = os.environ.get("ROCKET_ENGINE", "auto")
 APPLICATIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "applications")
 Status = dict[str, Any]
 
@@ -48,6 +50,7 @@ class Tree:
         self.port = port or free_port()
         self.control = os.path.join(self.directory, "control.sock")
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}  # more of it, for the next start
         self._mark = uuid.uuid4().hex
         self._options = options or {}
         self._log_path = os.path.join(self.directory, "log")
@@ -68,6 +71,7 @@ class Tree:
                 "app_dir": self.directory,
                 "bind": [f"127.0.0.1:{self.port}"],
                 "num_acceptors": 4,
+                "engine": ENGINE,
             },
             "timeouts": {"drain": 5, "idle": 60},
             "acceptor": {"suspect": 1.0, "hang": 2.0, "boot": 20},
@@ -109,9 +113,11 @@ class Tree:
         """
         command = [*rocket_sup(), "--config", os.path.join(self.directory, "rocket.toml")]
         environment = {
-            key: value for key, value in os.environ.items() if not key.startswith(("ROCKET_", "LISTEN_"))
+            key: value
+            for key, value in os.environ.items()
+            if key == "ROCKET_NATIVE" or not key.startswith(("ROCKET_", "LISTEN_"))
         }
-        environment |= {MARK: self._mark, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {MARK: self._mark, "PYTHONDONTWRITEBYTECODE": "1", **self.environment}
         if limit_nofile:
             command = ["/bin/sh", "-c", f'ulimit -n {limit_nofile}; exec "$@"', "sh", *command]
         fds: tuple[int, ...] = ()

@@ -153,6 +153,28 @@ def test_an_acceptor_that_dies_comes_back(listener: Listener, journal: Journal) 
     assert [("ready", "acceptor-1")] == listener.heard
 
 
+@pytest.mark.parametrize(("is_fallback", "level"), [(True, "warning"), (False, "info")])
+def test_an_engine_is_logged_once_for_all(
+    listener: Listener, journal: Journal, is_fallback: bool, level: str
+) -> None:
+    """Loudly when it stands in for a better one; each acceptor's is told to who asks."""
+    engine = {"name": "python", "loop": "asyncio", "reason": "of a test", "is_fallback": is_fallback}
+
+    def tell_and_serve(brief: AcceptorBrief) -> int:
+        brief.channel.send("engine", **engine)
+        return serve(brief)
+
+    listener.body = tell_and_serve
+    for number in (1, 2):
+        listener.start(number)
+    told = [event for event in journal.events() if event["event"] == "engine"]
+
+    assert [(level, "python", "asyncio", "of a test")] == [
+        (event["level"], event["name"], event["loop"], event["reason"]) for event in told
+    ]
+    assert [engine, engine] == [row["engine"] for row in listener.pool.describe()]
+
+
 def test_a_first_start_that_fails_is_told_and_forgotten(listener: Listener) -> None:
     """The report is the acceptor's own, and no slot stays taken."""
 

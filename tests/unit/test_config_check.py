@@ -46,7 +46,6 @@ def test_a_sound_configuration_has_no_findings() -> None:
         (changed("server", bind=("unix:/nowhere/a",)), "server.bind", "there is no directory /nowhere"),
         (changed("server", unix_mode="rw-"), "server.unix_mode", '"rw-" is not an octal mode such as "0666"'),
         (changed("server", unix_mode="0888"), "server.unix_mode", "is not an octal mode"),
-        (changed("server", engine="epoll"), "server.engine", '"epoll" is not in this version'),
         (
             changed("limits", request_line=9999, head=999),
             "limits.request_line",
@@ -115,6 +114,21 @@ def test_a_loop_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -
     assert [
         ("server.loop", "uvloop is not installed; pip install 'rocket-sup[fast]', or write \"auto\"")
     ] == list(findings(changed("server", loop="uvloop")))
+
+
+@pytest.mark.parametrize("engine", ["epoll", "io_uring"])
+def test_a_native_engine_that_is_not_built_is_told(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """It was asked for by name, so nothing else will do; built, it is no mistake."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (found,) = findings(changed("server", engine=engine))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+
+    assert (
+        "server.engine",
+        f'"{engine}" needs the native module, which is not built:'
+        ' install Rust and reinstall, or write "auto" or "python"',
+    ) == found
+    assert [] == list(findings(changed("server", engine=engine)))
 
 
 def test_a_log_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ COLUMNS = {
         " http.query http.forms"
     ),
     # the wire behind one contract, in Python or native
-    "engine": "engine.contract engine.portable",
+    "engine": "engine.contract engine.portable engine.native engine.choice",
     # where the columns meet
     "meeting": "acceptor admission",
     # the way in
@@ -197,6 +197,16 @@ def test_no_import_hides_inside_a_function() -> None:
     }
 
     assert set(LATE_IMPORTS) == late
+
+
+def test_the_native_module_has_one_door() -> None:
+    """Nobody else imports it, so that everything works without it; who checks the wish may see if it is
+    there."""
+    named = {module for module, path in MODULES.items() if "engine._native" in path.read_text()}
+    imported = {module for module, path in MODULES.items() if "import _native" in path.read_text()}
+
+    assert {"engine.native", "config_check"} == named
+    assert set() == imported
 
 
 def loaded_by(*names: str) -> set[str]:

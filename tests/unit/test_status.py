@@ -103,6 +103,26 @@ def test_all_acceptors_are_shown_in_order(scoreboard: Scoreboard) -> None:
     } == rows[0]  # fmt: skip
 
 
+def test_engines_are_told_once_for_all_that_say_the_same(scoreboard: Scoreboard) -> None:
+    """The most used first; who has not said anything yet is not counted, and has none in its row."""
+    portable = {"name": "python", "loop": "uvloop", "reason": "asked for", "is_fallback": False}
+    native = {"name": "epoll", "loop": "asyncio", "reason": "built", "is_fallback": False}
+    said = [portable, native, native, None]
+    slots = [serving(scoreboard, number, pid=70 + number) for number in range(1, 5)]
+    entries = [
+        entry(slot.index, slot.read_number(), engine=engine) for slot, engine in zip(slots, said, strict=True)
+    ]
+    rows = status.acceptors(scoreboard, {"acceptors": entries}, status.Rates(scoreboard))
+
+    assert [{**native, "acceptors": 2}, {**portable, "acceptors": 1}] == status.engines(
+        {"acceptors": entries}
+    )
+    assert [("python", "uvloop"), ("epoll", "asyncio"), ("epoll", "asyncio"), (None, None)] == [
+        (row["engine"], row["loop"]) for row in rows
+    ]
+    assert [] == status.engines({})
+
+
 def test_before_the_listener_has_said_anything(scoreboard: Scoreboard) -> None:
     """An empty state of the Listener leaves what the scoreboard knows."""
     assert [] == status.acceptors(scoreboard, {}, status.Rates(scoreboard))

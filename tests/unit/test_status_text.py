@@ -37,9 +37,10 @@ ANSWER: dict[str, Any] = {
         "state": "running",
         "binds": ["0.0.0.0:8080", "[::]:8080"],
         "steering": "cbpf",
-        "engine": "python",
-        "loop": "uvloop",
     },
+    "engines": [
+        {"name": "python", "loop": "uvloop", "reason": "asked for", "is_fallback": False, "acceptors": 2}
+    ],
     "acceptors": [
         {
             "id": "acceptor-1",
@@ -65,7 +66,8 @@ ANSWER: dict[str, Any] = {
 
 TEXT = """\
 rocket-sup 0.1.0: running, pid 6, up 1 h 2 m, generation 2
-listener     running, pid 7, at 0.0.0.0:8080, [::]:8080, steering cbpf, engine python, loop uvloop
+listener     running, pid 7, at 0.0.0.0:8080, [::]:8080, steering cbpf
+engine       python on uvloop: asked for
 connections  17 of 10000, peak 230
 requests     123456 (2xx 123450, 4xx 6)
 

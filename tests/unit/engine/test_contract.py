@@ -7,11 +7,14 @@ import inspect
 import pytest
 
 from rocket_sup.engine.contract import Counts, Engine, Wire
+from rocket_sup.engine.native import NativeEngine
 from rocket_sup.engine.portable import PortableEngine, PortableWire
 from rocket_sup.service import Statistics
 
 
-@pytest.mark.parametrize(("protocol", "implementation"), [(Engine, PortableEngine), (Wire, PortableWire)])
+@pytest.mark.parametrize(
+    ("protocol", "implementation"), [(Engine, PortableEngine), (Engine, NativeEngine), (Wire, PortableWire)]
+)
 def test_methods_take_what_the_contract_says(protocol: type, implementation: type) -> None:
     """Each method of the contract is there, with the same parameters by the same names."""
     methods = [

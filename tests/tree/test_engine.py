@@ -1,0 +1,57 @@
+"""Which engine serves is never a secret, and one that is not there is refused or replaced as was asked."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from tests.faults.tree import ENGINE
+from tests.tree.conftest import MakeTree, ask
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_engine_and_its_reason_are_logged_and_shown(make_tree: MakeTree) -> None:
+    """Once in the log for all acceptors, and of each in the status."""
+    tree = make_tree()
+    (engine,) = tree.status()["engines"]
+
+    assert 2 == engine["acceptors"]
+    assert {(engine["name"], engine["loop"])} == {
+        (row["engine"], row["loop"]) for row in tree.status()["acceptors"]
+    }
+    (line,) = [line for line in tree.log().splitlines() if " engine " in line]
+    assert f"name={engine['name']} loop={engine['loop']} " in line
+    assert engine["reason"] in line
+    if ENGINE != "auto":
+        assert (ENGINE, False) == (engine["name"], engine["is_fallback"])
+
+
+def test_without_the_native_module_the_portable_engine_serves_and_says_so(make_tree: MakeTree) -> None:
+    """As a warning, with the reason."""
+    tree = make_tree(start=False, server={"num_acceptors": 1, "engine": "auto"})
+    tree.environment["ROCKET_NATIVE"] = "0"
+    tree.start()
+    (engine,) = tree.status()["engines"]
+
+    assert ("python", True) == (engine["name"], engine["is_fallback"])
+    assert b"200 OK" in ask(tree)
+    (line,) = [line for line in tree.log().splitlines() if " engine " in line]
+    assert "warning" in line.lower()
+    assert "ROCKET_NATIVE=0" in line
+
+
+def test_an_engine_asked_for_by_name_is_not_replaced_by_another(make_tree: MakeTree) -> None:
+    """Without the module the tree does not start: not built is a mistake of the configuration, and a module
+    that cannot be used is told like an application that cannot."""
+    tree = make_tree(start=False, server={"engine": "epoll"})
+    tree.environment["ROCKET_NATIVE"] = "0"
+    tree.start(ready=False)
+
+    if importlib.util.find_spec("rocket_sup.engine._native") is None:
+        assert 78 == tree.wait_exit(15)
+        assert '"epoll" needs the native module, which is not built' in tree.log()
+    else:
+        assert 3 == tree.wait_exit(15)
+        assert 'server.engine is "epoll", but the native module is switched off' in tree.log()
