@@ -33,6 +33,42 @@ _ALIAS: Final = re.compile(r"[^a-z0-9]+")
 _searches: dict[str, re.Pattern[bytes]] = {}
 
 
+def cut_path(path: str) -> list[str]:
+    """See `Request.path_segments`."""
+    segments = split_path(path)
+    if segments is None:
+        raise RemoteProtocolError("the path is not percent-encoded UTF-8 (RFC 3986 §2.1)")
+    return segments
+
+
+def read_json(content: bytes) -> Any:  # a JSON document has any type
+    """See `Request.json`."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise RemoteProtocolError(
+            f"the content is not JSON: {error.msg} (RFC 8259)", offset=error.pos
+        ) from None
+
+
+def read_text(content_type: str, content: bytes) -> str:
+    """See `Request.text`."""
+    _, parameters = parse_media_type(content_type)
+    charset = parameters.get("charset", "utf-8")
+    try:
+        if _ALIAS.sub("_", charset.lower()) not in _CODECS:
+            raise LookupError  # not asked of Python: it remembers every name that it does not know
+        if codecs.lookup(charset).name.replace("_", "-") in _NOT_CHARSETS:
+            raise LookupError
+        return content.decode(charset)
+    except LookupError:
+        raise RemoteProtocolError(
+            "the charset of the content is unknown (RFC 9110 §8.3.2)", status=415
+        ) from None
+    except ValueError:  # also a charset name with a NUL
+        raise RemoteProtocolError("the content is not in its charset (RFC 9110 §8.3.2)") from None
+
+
 class Request:
     """A request.
 
@@ -131,10 +167,7 @@ class Request:
         Raises:
             RemoteProtocolError: an escape is malformed or not UTF-8; left alone, it becomes the client's 400.
         """
-        segments = split_path(self.path)
-        if segments is None:
-            raise RemoteProtocolError("the path is not percent-encoded UTF-8 (RFC 3986 §2.1)")
-        return segments
+        return cut_path(self.path)
 
     @property
     def query_params(self) -> MultiDict[str]:
@@ -158,12 +191,7 @@ class Request:
         Raises:
             RemoteProtocolError: it is not JSON; left alone, it becomes the client's 400.
         """
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
-            raise RemoteProtocolError(
-                f"the content is not JSON: {error.msg} (RFC 8259)", offset=error.pos
-            ) from None
+        return read_json(self.body)
 
     def text(self) -> str:
         """Decode the content by the charset of its Content-Type, or as UTF-8.
@@ -172,20 +200,7 @@ class Request:
             RemoteProtocolError: it cannot be decoded; left alone, it becomes the client's 400 (415 for an
             unknown charset).
         """
-        _, parameters = parse_media_type(self.get_header("content-type", ""))
-        charset = parameters.get("charset", "utf-8")
-        try:
-            if _ALIAS.sub("_", charset.lower()) not in _CODECS:
-                raise LookupError  # not asked of Python: it remembers every name that it does not know
-            if codecs.lookup(charset).name.replace("_", "-") in _NOT_CHARSETS:
-                raise LookupError
-            return self.body.decode(charset)
-        except LookupError:
-            raise RemoteProtocolError(
-                "the charset of the content is unknown (RFC 9110 §8.3.2)", status=415
-            ) from None
-        except ValueError:  # also a charset name with a NUL
-            raise RemoteProtocolError("the content is not in its charset (RFC 9110 §8.3.2)") from None
+        return read_text(self.get_header("content-type", ""), self.body)
 
     def form(self) -> Form:
         """Parse the content as a form: urlencoded, or multipart with files.

@@ -2,8 +2,14 @@
 
 use pyo3::prelude::*;
 
+pub mod doors;
+pub mod request;
+pub mod slot;
+pub mod spare;
+
 /// The module `rocket_sup.engine._native`.
 #[pymodule(gil_used = true)]
-fn _native(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<request::Request>()?;
+    doors::register(module)
 }

@@ -1,0 +1,370 @@
+//! One request as a handler sees it: the same as `rocket_sup.request.Request`, and as lazy.
+//!
+//! A request owns a copy of its head and the spans that the parser found in it; text is made of them when
+//! somebody asks. The driver's buffer is free again as soon as the request is made. What is longer than a
+//! look at the bytes (JSON, forms, charsets, queries) is done by the same Python functions that serve the
+//! portable engine, so that there is one truth about it.
+
+use std::borrow::Cow;
+use std::cell::UnsafeCell;
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyString, PyType};
+use pyo3::{PyTraverseError, PyVisit, ffi, intern};
+use rocket_core::head::{Content, Head, Path, Span, find_field};
+
+use crate::slot::Slot;
+use crate::spare::Spare;
+
+/// A request; `rocket_sup.Request` says what it offers.
+///
+/// `dict` lets applications set attributes, as on any Python object.
+#[pyclass(frozen, dict, weakref, module = "rocket_sup.engine._native")]
+pub struct Request {
+    /// Only read, but for the moment in which `Request::new` fills a request that nobody else has.
+    sent: UnsafeCell<Sent>,
+    client: Slot,
+    body: Slot,
+    path_params: Slot,
+    headers: Slot,
+    query_params: Slot,
+}
+
+// SAFETY: `sent` is written by `Request::new` alone, when no other reference to the request exists.
+unsafe impl Sync for Request {}
+
+/// To allocate and free a request costs 100 ns, a quarter of all that a pipelined request costs; to fill one
+/// again, 30.
+static SPARE: Spare<Request> = Spare::new();
+/// A longer head gives its memory back.
+const MAX_SPARE_BYTES: usize = 2048;
+
+/// What was received, up to the end of the field lines, and where what lies in it.
+struct Sent {
+    bytes: Vec<u8>,
+    head: Head,
+}
+
+/// The Python functions and classes that do the longer work; looked up once.
+struct Shared {
+    class: Py<PyType>,
+    head_class: Py<PyAny>,
+    headers_from_block: Py<PyAny>,
+    parse_query: Py<PyAny>,
+    cut_path: Py<PyAny>,
+    read_json: Py<PyAny>,
+    read_text: Py<PyAny>,
+    parse_form: Py<PyAny>,
+}
+
+impl Shared {
+    fn of(py: Python<'_>) -> PyResult<&Self> {
+        static SHARED: PyOnceLock<Shared> = PyOnceLock::new();
+        SHARED.get_or_try_init(py, || {
+            let request = py.import("rocket_sup.request")?;
+            let get = |name: &str| request.getattr(name).map(Bound::unbind);
+            Ok(Self {
+                class: request.getattr("Request")?.cast_into::<PyType>()?.unbind(),
+                head_class: get("RequestHead")?,
+                headers_from_block: request.getattr("Headers")?.getattr("from_block")?.unbind(),
+                parse_query: get("parse_query")?,
+                cut_path: get("cut_path")?,
+                read_json: get("read_json")?,
+                read_text: get("read_text")?,
+                parse_form: get("parse_form")?,
+            })
+        })
+    }
+}
+
+impl Request {
+    /// Make a request of a head that was parsed.
+    ///
+    /// `data` is what `head` was read from; its first bytes, up to the end of the fields, are copied.
+    ///
+    /// # Errors
+    /// Python has no memory.
+    pub fn new(py: Python<'_>, data: &[u8], head: &Head, client: &Py<PyAny>) -> PyResult<Py<Self>> {
+        let bytes = &data[..head.fields.end as usize];
+        let client = Some(client.clone_ref(py));
+        if let Some(request) = SPARE.take(py) {
+            let this = request.get();
+            // SAFETY: nobody else has a reference, and so nobody reads.
+            let sent = unsafe { &mut *this.sent.get() };
+            sent.bytes.clear();
+            sent.bytes.extend_from_slice(bytes);
+            sent.head = head.clone();
+            this.client.replace(py, client);
+            return Ok(request.unbind());
+        }
+        let request = Self {
+            sent: UnsafeCell::new(Sent { bytes: bytes.to_vec(), head: head.clone() }),
+            client: Slot::new(client),
+            body: Slot::new(None),
+            path_params: Slot::new(None),
+            headers: Slot::new(None),
+            query_params: Slot::new(None),
+        };
+        Py::new(py, request)
+    }
+
+    /// Give up a request whose answer was written. If nobody else has it, it serves again.
+    pub fn recycle(py: Python<'_>, request: Py<Self>) {
+        let request = request.into_bound(py);
+        if request.get().sent().bytes.capacity() > MAX_SPARE_BYTES || !SPARE.is_alone(&request) {
+            return;
+        }
+        for slot in request.get().slots() {
+            drop(slot.replace(py, None));
+        }
+        SPARE.keep(request);
+    }
+
+    fn sent(&self) -> &Sent {
+        // SAFETY: it is written only when nobody else has a reference; see `Sync`.
+        unsafe { &*self.sent.get() }
+    }
+
+    /// The head, whose spans `bytes_of` reads.
+    pub fn head(&self) -> &Head {
+        &self.sent().head
+    }
+
+    /// What a span of the head stands for.
+    pub fn bytes_of(&self, span: Span) -> &[u8] {
+        span.of(&self.sent().bytes)
+    }
+
+    /// The target's path, still percent-encoded.
+    pub fn path_bytes(&self) -> &[u8] {
+        match self.head().path {
+            Path::Sent(span) => self.bytes_of(span),
+            Path::Root => b"/",
+            Path::Asterisk => b"*",
+        }
+    }
+
+    /// The field lines, each preceded by CRLF. Of absolute-form the Host is the target's (RFC 9112 §3.2.2).
+    pub fn field_lines(&self) -> Cow<'_, [u8]> {
+        let fields = self.bytes_of(self.head().fields);
+        match self.head().authority {
+            None => Cow::Borrowed(fields),
+            Some(authority) => Cow::Owned(with_host(self.bytes_of(authority), fields)),
+        }
+    }
+
+    /// Give it its content.
+    pub fn set_content(&self, body: Bound<'_, PyBytes>) {
+        self.body.set(body.into_any());
+    }
+
+    /// Give it what its route took from the path.
+    pub fn set_params(&self, params: Bound<'_, PyDict>) {
+        self.path_params.set(params.into_any());
+    }
+
+    fn content_type<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.get_header(py, intern!(py, "content-type"), Some(intern!(py, "").clone().into_any()))
+    }
+
+    fn slots(&self) -> [&Slot; 5] {
+        [&self.client, &self.body, &self.path_params, &self.headers, &self.query_params]
+    }
+}
+
+#[pymethods]
+impl Request {
+    /// `isinstance(request, rocket_sup.Request)` asks the type first and then this; a class written in Rust
+    /// cannot inherit from one written in Python.
+    #[getter(__class__)]
+    fn class<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyType>> {
+        Ok(Shared::of(py)?.class.bind(py).clone())
+    }
+
+    #[getter]
+    fn client<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.client.get(py)
+    }
+
+    #[setter]
+    fn set_client(&self, value: Bound<'_, PyAny>) {
+        self.client.set(value);
+    }
+
+    #[getter]
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.body.get(py).unwrap_or_else(|| PyBytes::new(py, b"").into_any())
+    }
+
+    #[setter]
+    fn set_body(&self, value: Bound<'_, PyAny>) {
+        self.body.set(value);
+    }
+
+    #[getter]
+    fn path_params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.path_params.get_or_make(py, || Ok(PyDict::new(py).into_any()))
+    }
+
+    #[setter]
+    fn set_path_params(&self, value: Bound<'_, PyAny>) {
+        self.path_params.set(value);
+    }
+
+    #[getter]
+    fn method<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        let known = match self.bytes_of(self.head().method) {
+            b"GET" => intern!(py, "GET"),
+            b"POST" => intern!(py, "POST"),
+            b"HEAD" => intern!(py, "HEAD"),
+            b"PUT" => intern!(py, "PUT"),
+            b"DELETE" => intern!(py, "DELETE"),
+            b"PATCH" => intern!(py, "PATCH"),
+            b"OPTIONS" => intern!(py, "OPTIONS"),
+            other => return latin1(py, other),
+        };
+        Ok(known.clone())
+    }
+
+    #[getter]
+    fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        latin1(py, self.bytes_of(self.head().target))
+    }
+
+    #[getter]
+    fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        latin1(py, self.path_bytes())
+    }
+
+    #[getter]
+    fn query_string<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        latin1(py, self.bytes_of(self.head().query))
+    }
+
+    #[getter]
+    fn http_version<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        if self.head().minor == 0 { intern!(py, "1.0") } else { intern!(py, "1.1") }.clone()
+    }
+
+    #[getter]
+    fn fields<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.field_lines())
+    }
+
+    /// What the parser found, as the portable engine's `RequestHead`.
+    #[getter(head)]
+    fn head_object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let parts =
+            (self.method(py)?, self.target(py)?, self.http_version(py), self.fields(py), self.head().end);
+        let head = Shared::of(py)?.head_class.bind(py).call1(parts)?;
+        head.setattr("path", self.path(py)?)?;
+        head.setattr("query", self.query_string(py)?)?;
+        match self.head().content {
+            Content::None => head.setattr("content_length", 0)?,
+            Content::Length(length) => head.setattr("content_length", length)?,
+            Content::Chunked => head.setattr("content_length", -1)?,
+        }
+        head.setattr("keep_alive", self.head().keep_alive)?;
+        head.setattr("expects_continue", self.head().expects_continue)?;
+        head.setattr("unmet_expectation", self.head().unmet_expectation)?;
+        Ok(head)
+    }
+
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.headers.get_or_make(py, || Shared::of(py)?.headers_from_block.bind(py).call1((self.fields(py),)))
+    }
+
+    /// A field line is compared where it lies; only the value that is wanted becomes text. Once `headers`
+    /// were decoded they are asked: a handler may have changed them.
+    #[pyo3(signature = (name, default=None))]
+    fn get_header<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyString>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let default = default.unwrap_or_else(|| py.None().into_bound(py));
+        if let Some(headers) = self.headers.get(py) {
+            return headers.call_method1(intern!(py, "get"), (name, default));
+        }
+        match find_field(&self.field_lines(), name.to_str()?) {
+            Some(value) => Ok(latin1(py, value)?.into_any()),
+            None => Ok(default),
+        }
+    }
+
+    #[getter]
+    fn host<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.get_header(py, intern!(py, "host"), Some(intern!(py, "").clone().into_any()))
+    }
+
+    #[getter]
+    fn path_segments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Shared::of(py)?.cut_path.bind(py).call1((self.path(py)?,))
+    }
+
+    #[getter]
+    fn query_params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.query_params
+            .get_or_make(py, || Shared::of(py)?.parse_query.bind(py).call1((self.query_string(py)?,)))
+    }
+
+    #[pyo3(signature = (name, default=None))]
+    fn get_query_param<'py>(
+        &self,
+        py: Python<'py>,
+        name: Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.query_params(py)?.call_method1(intern!(py, "get"), (name, default))
+    }
+
+    fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Shared::of(py)?.read_json.bind(py).call1((self.body(py),))
+    }
+
+    fn text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Shared::of(py)?.read_text.bind(py).call1((self.content_type(py)?, self.body(py)))
+    }
+
+    fn form<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Shared::of(py)?.parse_form.bind(py).call1((self.content_type(py)?, self.body(py)))
+    }
+
+    fn __repr__(&self) -> String {
+        let text = |span| String::from_utf8_lossy(self.bytes_of(span));
+        format!("<Request {} {}>", text(self.head().method), text(self.head().target))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.slots().iter().try_for_each(|slot| slot.traverse(visit))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.slots().iter().for_each(|slot| drop(slot.replace(py, None)));
+    }
+}
+
+/// Put the authority of an absolute-form target in the place of the Host received.
+fn with_host(authority: &[u8], fields: &[u8]) -> Vec<u8> {
+    let mut lines = [b"\r\nHost: ", authority].concat();
+    for line in fields.split(|byte| *byte == b'\r').skip(1) {
+        if !line[1..].get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:")) {
+            lines.push(b'\r');
+            lines.extend_from_slice(line);
+        }
+    }
+    lines
+}
+
+/// Text of bytes that stand for one character each.
+fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    // SAFETY: pointer and length are of one slice, which is only read; what comes back is a new reference to
+    // a str, or null with an exception set.
+    unsafe {
+        let text = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), bytes.len() as isize, std::ptr::null());
+        Ok(Bound::from_owned_ptr_or_err(py, text)?.cast_into_unchecked())
+    }
+}

@@ -1,0 +1,75 @@
+//! Objects of a class of ours that nobody has any more, to be filled again instead of allocated.
+
+use std::cell::UnsafeCell;
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::{PyClass, ffi};
+
+/// Plain handlers need one object; more only come back when many coroutines end in one batch.
+const MAX: usize = 64;
+
+/// Spare objects of one class.
+pub struct Spare<T> {
+    objects: UnsafeCell<Vec<Py<T>>>,
+    /// Where in an object lie the pointers to its attributes and to its weak references.
+    offsets: PyOnceLock<Option<[isize; 2]>>,
+}
+
+// SAFETY: whoever looks at `objects` holds the GIL; adding to them and taking from them runs no other code.
+unsafe impl<T> Sync for Spare<T> {}
+
+impl<T: PyClass> Spare<T> {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self { objects: UnsafeCell::new(Vec::new()), offsets: PyOnceLock::new() }
+    }
+
+    /// One that nobody else has, if there is one.
+    pub fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, T>> {
+        // SAFETY: as said at `Sync`.
+        let object = unsafe { (*self.objects.get()).pop() }?.into_bound(py);
+        // The garbage collector lists every object, and could have shown it to a debugger.
+        self.is_alone(&object).then_some(object)
+    }
+
+    /// Keep one that is alone and was emptied; drop it if there are enough.
+    pub fn keep(&self, object: Bound<'_, T>) {
+        // SAFETY: as said at `Sync`; the borrow is over before an object too many is dropped.
+        let kept = unsafe { &mut *self.objects.get() };
+        if kept.len() < MAX {
+            kept.push(object.unbind());
+        }
+    }
+
+    /// Say whether nobody else has the object, a weak reference to it, or attributes in it.
+    pub fn is_alone(&self, object: &Bound<'_, T>) -> bool {
+        let py = object.py();
+        let offsets = self.offsets.get_or_init(py, || {
+            let offset = |name| py.get_type::<T>().getattr(name).and_then(|offset| offset.extract()).ok();
+            Some([offset("__dictoffset__")?, offset("__weakrefoffset__")?])
+        });
+        let Some([dict, weakrefs]) = *offsets else {
+            return false;
+        };
+        // SAFETY: the type says that its instances have a pointer at each of these offsets, or says 0; it is
+        // null or that of the attributes' dict, or of the first weak reference. The GIL is held, and nothing
+        // is changed.
+        unsafe {
+            let pointer = |offset| match offset {
+                0 => std::ptr::null_mut(),
+                _ => object.as_ptr().byte_offset(offset).cast::<*mut ffi::PyObject>().read(),
+            };
+            let dict = pointer(dict);
+            ffi::Py_REFCNT(object.as_ptr()) == 1
+                && pointer(weakrefs).is_null()
+                && (dict.is_null() || (ffi::Py_REFCNT(dict) == 1 && ffi::PyDict_Size(dict) == 0))
+        }
+    }
+}
+
+impl<T: PyClass> Default for Spare<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
