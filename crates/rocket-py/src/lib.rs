@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 pub mod doors;
 pub mod request;
+mod routing;
 pub mod slot;
 pub mod spare;
 
@@ -11,5 +12,6 @@ pub mod spare;
 #[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<request::Request>()?;
-    doors::register(module)
+    doors::register(module)?;
+    routing::register(module)
 }
