@@ -136,6 +136,10 @@ pub trait Driver {
     /// Take back received bytes.
     fn give_back(&mut self, chunk: Chunk);
 
+    /// Leave a chunk alone beyond the next `wait`, until it is given back whenever that may be. It costs others a
+    /// buffer meanwhile: whoever keeps chunks keeps few.
+    fn keep(&mut self, _chunk: &Chunk) {}
+
     /// Send what the socket takes at once: bytes taken.
     ///
     /// # Errors

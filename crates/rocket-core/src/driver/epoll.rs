@@ -54,6 +54,8 @@ pub struct Epoll {
     /// BUFFER bytes from `Box`; a raw pointer, because a chunk points into them while the driver is used.
     buffer: *mut u8,
     is_chunk_out: bool,
+    /// The next buffer, when this one is kept.
+    spare: Option<*mut u8>,
 }
 
 impl Epoll {
@@ -62,13 +64,12 @@ impl Epoll {
     /// # Errors
     /// As of `epoll_create1`.
     pub fn new() -> io::Result<Self> {
-        let watchlist = Watchlist::new()?;
-        let buffer = Box::<[u8; BUFFER]>::new_uninit();
         Ok(Self {
-            watchlist,
+            watchlist: Watchlist::new()?,
             connections: Vec::new(),
-            buffer: Box::into_raw(buffer).cast(),
+            buffer: new_buffer(),
             is_chunk_out: false,
+            spare: None,
         })
     }
 
@@ -191,12 +192,20 @@ impl Driver for Epoll {
     }
 
     fn give_back(&mut self, chunk: Chunk) {
-        debug_assert_eq!(
-            (chunk.start, chunk.buffer),
-            (self.buffer.cast_const(), 0),
-            "a chunk of another driver"
-        );
-        self.is_chunk_out = false;
+        debug_assert_eq!(chunk.buffer, 0, "a chunk of another driver");
+        if chunk.start == self.buffer.cast_const() {
+            self.is_chunk_out = false;
+        } else if let Some(buffer) = self.spare.replace(chunk.start.cast_mut()) {
+            // SAFETY: nothing points into it: it was kept, and given back.
+            unsafe { free_buffer(buffer) };
+        }
+    }
+
+    fn keep(&mut self, chunk: &Chunk) {
+        if chunk.start == self.buffer.cast_const() {
+            self.buffer = self.spare.take().unwrap_or_else(new_buffer);
+            self.is_chunk_out = false;
+        }
     }
 
     fn send(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize> {
@@ -242,9 +251,23 @@ impl Driver for Epoll {
 impl Drop for Epoll {
     fn drop(&mut self) {
         // A chunk that is still out keeps its memory: a leak harms less than reading what was freed.
-        if !self.is_chunk_out {
-            // SAFETY: allocated in `new` with this type, and nothing points into it.
-            drop(unsafe { Box::from_raw(self.buffer.cast::<MaybeUninit<[u8; BUFFER]>>()) });
+        let idle = if self.is_chunk_out { None } else { Some(self.buffer) };
+        for buffer in [idle, self.spare.take()].into_iter().flatten() {
+            // SAFETY: nothing points into it.
+            unsafe { free_buffer(buffer) };
         }
     }
+}
+
+fn new_buffer() -> *mut u8 {
+    Box::into_raw(Box::<[u8; BUFFER]>::new_uninit()).cast()
+}
+
+/// Free what `new_buffer` made.
+///
+/// # Safety
+/// That; and nothing points into it.
+unsafe fn free_buffer(buffer: *mut u8) {
+    // SAFETY: it was allocated with this type.
+    drop(unsafe { Box::from_raw(buffer.cast::<MaybeUninit<[u8; BUFFER]>>()) });
 }
