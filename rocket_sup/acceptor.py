@@ -60,6 +60,8 @@ def run(brief: AcceptorBrief) -> int:
         signal.signal(ignored, signal.SIG_IGN)  # typed at the terminal: the Supervisor decides
     settings = brief.config.log
     log = EventLog(level=settings.level, format=settings.format, file=settings.file)
+    if brief.config.server.switch_interval:
+        sys.setswitchinterval(brief.config.server.switch_interval)
     try:
         server = brief.config.server
         router = load_application(server.handler, factory=server.factory, app_dir=server.app_dir)

@@ -1,6 +1,7 @@
 """The configuration: one frozen object, built once, with every default in one place.
 
-An attribute is called as its key in `rocket.toml`; a section is a class. Each field carries an `Option`
+An attribute is called as its key in `rocket.toml`; a section is a class, `[engine.io_uring]` the attribute
+`engine_io_uring`. Each field carries an `Option`
 (kind, unit, range, meaning, flags) from which the checks, the command line, `config/rocket.toml` and the
 documentation are derived. Reading and merging files, environment and arguments is the work of
 `config_load.py`; this module reads nothing.
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from rocket_sup.config_engine import IoUringConfig
 from rocket_sup.options import DAY, KIB, MIB, TIB, Kind, Option, option
 
 
@@ -89,16 +91,24 @@ class ServerConfig:
     engine: str = option(
         "auto",
         Kind.CHOICE,
-        "What moves the bytes; this version has the portable engine, python.",
+        "What moves the bytes; auto takes epoll when the native module is built, else python.",
         choices=("auto", "python", "epoll", "io_uring"),
         flags=("--engine",),
     )
     loop: str = option(
         "auto",
         Kind.CHOICE,
-        "Event loop; auto takes uvloop when it is installed.",
+        "Event loop; auto takes asyncio for a native engine, and for python uvloop when it is installed.",
         choices=("auto", "asyncio", "uvloop"),
         flags=("--loop",),
+    )
+    switch_interval: float = option(
+        0.0,
+        Kind.NUMBER,
+        "How long a thread of yours may keep the interpreter when the event loop wants it.",
+        unit="seconds",
+        between=(0, 1),
+        special="0: Python's own, 0.005",
     )
     overload: str = option(
         "wait",
@@ -394,6 +404,7 @@ class Config:
     acceptor: AcceptorConfig = field(default_factory=AcceptorConfig)
     log: LogConfig = field(default_factory=LogConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
+    engine_io_uring: IoUringConfig = field(default_factory=IoUringConfig)
     children: tuple[ChildConfig, ...] = ()
 
 
@@ -405,6 +416,7 @@ Section = type[
     | AcceptorConfig
     | LogConfig
     | ControlConfig
+    | IoUringConfig
 ]
 
 SECTIONS: Final[Mapping[str, Section]] = {
@@ -415,7 +427,18 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "acceptor": AcceptorConfig,
     "log": LogConfig,
     "control": ControlConfig,
+    "engine.io_uring": IoUringConfig,
 }
+
+
+def section_of(config: Config, name: str) -> Any:  # an instance of one of SECTIONS
+    """Return the section that is called so in `rocket.toml`."""
+    return getattr(config, attribute_of(name))
+
+
+def attribute_of(name: str) -> str:
+    """Name the attribute of `Config` that holds a section."""
+    return name.replace(".", "_")
 
 
 def options_of(section: type[Any]) -> dict[str, Option]:
@@ -425,7 +448,7 @@ def options_of(section: type[Any]) -> dict[str, Option]:
 
 def to_document(config: Config) -> dict[str, Any]:
     """Turn a configuration into dicts, lists and plain values that JSON can carry."""
-    document: dict[str, Any] = {name: _plain(getattr(config, name)) for name in SECTIONS}
+    document: dict[str, Any] = {name: _plain(section_of(config, name)) for name in SECTIONS}
     document["children"] = [_plain(child) for child in config.children]
     return document
 
@@ -436,7 +459,9 @@ def from_document(document: Mapping[str, Any]) -> Config:
     Raises:
         TypeError: a key this version does not know (our fault: operators go through `config_load.load`).
     """
-    sections = {name: _rebuilt(section, document.get(name, {})) for name, section in SECTIONS.items()}
+    sections = {
+        attribute_of(name): _rebuilt(section, document.get(name, {})) for name, section in SECTIONS.items()
+    }
     children = tuple(_rebuilt(ChildConfig, child) for child in document.get("children", ()))
     return Config(**sections, children=children)
 

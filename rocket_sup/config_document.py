@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from rocket_sup.config import SECTIONS, ChildConfig, options_of
+from rocket_sup.config import SECTIONS, ChildConfig, options_of, section_of
 from rocket_sup.config_load import PREFIX, Loaded
 from rocket_sup.options import Kind, Option, plain
 
@@ -50,7 +50,7 @@ def explained(loaded: Loaded) -> str:
     """Write every key with its value and where that came from, aligned."""
     rows: list[tuple[str, str, str]] = []
     for name, section in SECTIONS.items():
-        values = getattr(loaded.config, name)
+        values = section_of(loaded.config, name)
         for key in options_of(section):
             full = f"{name}.{key}"
             rows.append((full, toml_value(getattr(values, key)), loaded.origins[full]))
@@ -138,7 +138,7 @@ def _table(name: str, section: type[Any]) -> str:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines.append("")
     if name:
-        lines.append(f"In the environment: `{PREFIX}{name.upper()}_<KEY>`.\n")
+        lines.append(f"In the environment: `{PREFIX}{name.upper().replace('.', '_')}_<KEY>`.\n")
     return "\n".join(lines)
 
 

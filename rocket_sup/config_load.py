@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from rocket_sup.config import SECTIONS, ChildConfig, Config, options_of
+from rocket_sup.config import SECTIONS, ChildConfig, Config, attribute_of, options_of
 from rocket_sup.config_check import findings
 from rocket_sup.errors import ConfigError, Problem
 from rocket_sup.options import Option, did_you_mean, read
@@ -36,6 +36,9 @@ _OPTIONS: Final[Mapping[str, Option]] = {
     for key, described in options_of(section).items()
 }
 _CHILD_OPTIONS: Final = options_of(ChildConfig)
+_GROUPS: Final = frozenset(
+    name.rpartition(".")[0] for name in SECTIONS if "." in name
+)  # of sections, without keys
 _VARIABLES: Final[Mapping[str, str]] = {PREFIX + key.replace(".", "_").upper(): key for key in _OPTIONS}
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
@@ -113,7 +116,9 @@ def load(
         _read_arguments(arguments, problems),
     ]
     merged = _merge(layers)
-    sections = {name: section(**_values_of(name, merged.values)) for name, section in SECTIONS.items()}
+    sections = {
+        attribute_of(name): section(**_values_of(name, merged.values)) for name, section in SECTIONS.items()
+    }
     config = Config(**sections, children=tuple(merged.children))  # type: ignore[arg-type]  # keys and classes agree
     _cross_check(config, merged.origins, path, problems, needs_handler=needs_handler)
     if problems:
@@ -124,7 +129,9 @@ def load(
 
 
 def _values_of(section: str, values: Mapping[str, object]) -> dict[str, Any]:  # the types were read by kind
-    return {key.partition(".")[2]: value for key, value in values.items() if key.partition(".")[0] == section}
+    return {
+        key.rpartition(".")[2]: value for key, value in values.items() if key.rpartition(".")[0] == section
+    }
 
 
 def _merge(layers: list[_Layer]) -> _Layer:
@@ -209,15 +216,23 @@ class _FileReader:
         for name, content in document.items():
             if name == "children":
                 self._read_children(content)
-            elif name not in SECTIONS:
-                self._problem((name,), name, _unknown_section(name, content))
-            elif not isinstance(content, dict):
-                self._problem((name,), name, f"is a section; write [{name}] and its keys below")
             else:
-                for key, raw in content.items():
-                    value = self._read_value(_OPTIONS.get(f"{name}.{key}"), (name, key), f"{name}.{key}", raw)
-                    if value is not None:
-                        self.layer.values[f"{name}.{key}"] = value
+                self._read_section((name,), content)
+
+    def _read_section(self, path: tuple[str, ...], content: Any) -> None:  # any TOML value
+        name = ".".join(path)
+        if name in _GROUPS and isinstance(content, dict):
+            for part, within in content.items():
+                self._read_section((*path, part), within)
+        elif name not in SECTIONS:
+            self._problem(path, name, _unknown_section(name, content))
+        elif not isinstance(content, dict):
+            self._problem(path, name, f"is a section; write [{name}] and its keys below")
+        else:
+            for key, raw in content.items():
+                value = self._read_value(_OPTIONS.get(f"{name}.{key}"), (*path, key), f"{name}.{key}", raw)
+                if value is not None:
+                    self.layer.values[f"{name}.{key}"] = value
 
     def _read_children(self, content: object) -> None:
         if not isinstance(content, list) or not all(isinstance(child, dict) for child in content):
@@ -263,19 +278,26 @@ def _unknown_section(name: str, content: object) -> str:
     if isinstance(content, dict):
         known = [*SECTIONS, "children"]
         return f"there is no section [{name}]{did_you_mean(name, known) or '; there are ' + ', '.join(known)}"
-    homes = [f"[{key.partition('.')[0]}]" for key in _OPTIONS if key.partition(".")[2] == name]
+    group, _, key = name.rpartition(".")
+    place = f"[{group}] has sections only" if group else "stands before any section"
+    homes = _homes_of(key)
     if homes:
-        return f"stands before any section; it belongs to {' or '.join(homes)}"
-    return f"stands before any section{did_you_mean(name, [key.partition('.')[2] for key in _OPTIONS])}"
+        return f"{place}; it belongs to {' or '.join(homes)}"
+    return f"{place}{did_you_mean(key, [full.rpartition('.')[2] for full in _OPTIONS])}"
 
 
 def _unknown_key(full: str) -> str:
-    section, _, key = full.partition(".")
+    section, _, key = full.rpartition(".")
     known = list(_CHILD_OPTIONS) if section.startswith("children") else list(options_of(SECTIONS[section]))
-    homes = [f"[{other.partition('.')[0]}]" for other in _OPTIONS if other.partition(".")[2] == key]
+    homes = _homes_of(key)
     if homes:
         return f"there is no such key here; it belongs to {' or '.join(homes)}"
     return f"there is no such key{did_you_mean(key, known) or '; there are ' + ', '.join(known)}"
+
+
+def _homes_of(key: str) -> list[str]:
+    """The sections that have such a key, as headers."""
+    return [f"[{full.rpartition('.')[0]}]" for full in _OPTIONS if full.rpartition(".")[2] == key]
 
 
 # The environment and the arguments
@@ -296,7 +318,7 @@ def _read_environment(environment: Mapping[str, str], problems: list[Problem]) -
 
 def _misnamed(environment: Mapping[str, str]) -> list[Problem]:
     """Find variables meant for us; those of other programs (ROCKET_CHAT_URL) are not our business."""
-    sections = tuple(f"{PREFIX}{name.upper()}_" for name in SECTIONS)
+    sections = tuple(f"{PREFIX}{attribute_of(name).upper()}_" for name in SECTIONS)
     problems = []
     for variable in sorted(environment):
         if not variable.startswith(PREFIX) or variable in _VARIABLES or _SERVICE_LINK.search(variable):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +18,11 @@ hoard: list[bytes] = []
 @app.get("/pid")
 def pid(req):
     return str(os.getpid())
+
+
+@app.get("/switch")
+def switch_interval(req):
+    return str(sys.getswitchinterval())
 
 
 @app.get("/block")

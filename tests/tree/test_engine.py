@@ -42,6 +42,13 @@ def test_without_the_native_module_the_portable_engine_serves_and_says_so(make_t
     assert "ROCKET_NATIVE=0" in line
 
 
+def test_how_long_threads_keep_the_interpreter_is_a_setting(make_tree: MakeTree) -> None:
+    """Of every acceptor; unset, it is Python's own."""
+    tree = make_tree(server={"num_acceptors": 1, "switch_interval": 0.0005})
+
+    assert ask(tree, "/switch").endswith(b"\r\n\r\n0.0005")
+
+
 def test_an_engine_asked_for_by_name_is_not_replaced_by_another(make_tree: MakeTree) -> None:
     """Without the module the tree does not start: not built is a mistake of the configuration, and a module
     that cannot be used is told like an application that cannot."""

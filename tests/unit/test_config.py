@@ -12,7 +12,9 @@ from rocket_sup.config import (
     SECTIONS,
     ChildConfig,
     Config,
+    IoUringConfig,
     ServerConfig,
+    attribute_of,
     from_document,
     options_of,
     to_document,
@@ -58,8 +60,8 @@ def test_no_flag_means_two_things() -> None:
 
 
 def test_sections_and_fields_agree() -> None:
-    """SECTIONS lists every field of Config but the children."""
-    assert [*SECTIONS, "children"] == [each.name for each in dataclasses.fields(Config)]
+    """SECTIONS lists every field of Config but the children, and each is found by its name."""
+    assert [*map(attribute_of, SECTIONS), "children"] == [each.name for each in dataclasses.fields(Config)]
 
 
 def test_a_configuration_cannot_be_changed() -> None:
@@ -72,6 +74,7 @@ def test_a_configuration_survives_json() -> None:
     """What one process sends, another rebuilds, tuples, tables and all."""
     config = Config(
         server=ServerConfig(handler="a:b", bind=("fd:3",)),
+        engine_io_uring=IoUringConfig(buffers=64),
         children=(ChildConfig(name="q", command=("x", "y"), env={"A": "1"}, shutdown="infinity"),),
     )
 

@@ -30,6 +30,7 @@ def test_the_default_file_says_nothing_but_the_defaults() -> None:
     document = tomllib.loads(default_toml())
     expected = {name: {**section} for name, section in to_document(Config()).items() if name != "children"}
     expected["server"]["handler"] = EXAMPLE_HANDLER
+    expected["engine"] = {"io_uring": expected.pop("engine.io_uring")}
 
     assert expected == document
 

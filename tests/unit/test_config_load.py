@@ -142,6 +142,22 @@ def test_children_are_read_with_their_origins(write: Write) -> None:
     )
 
 
+def test_a_section_within_a_section(write: Write) -> None:
+    """From the file, the environment and the arguments, each with its place."""
+    path = write("""\
+        [engine]
+        io_uring = { entries = 64 }
+        """)
+    loaded = with_app(path, ROCKET_ENGINE_IO_URING_BUFFERS="32")
+
+    assert (64, 32) == (loaded.config.engine_io_uring.entries, loaded.config.engine_io_uring.buffers)
+    assert ("rocket.toml:2", "environment ROCKET_ENGINE_IO_URING_BUFFERS", "default") == tuple(
+        loaded.origins[f"engine.io_uring.{key}"] for key in ("entries", "buffers", "batch")
+    )
+    dotted = write("[engine.io_uring]\nentries = 64\n")
+    assert 64 == with_app(dotted).config.engine_io_uring.entries
+
+
 def test_every_mistake_is_reported_at_once(write: Write) -> None:
     """File, line, key, value, range and the nearest right name, for all of them, from all layers."""
     path = write("""\
@@ -175,7 +191,7 @@ def test_every_mistake_is_reported_at_once(write: Write) -> None:
         "rocket.toml:7: server.idle: there is no such key here; it belongs to [timeouts]",
         'rocket.toml:8: sever: there is no section [sever]; did you mean "server"?',
         "rocket.toml:10: qqq: there is no section [qqq]; there are server, limits, timeouts, supervisor,"
-        " acceptor, log, control, children",
+        " acceptor, log, control, engine.io_uring, children",
         "rocket.toml:12: limits.zzzzzz: there is no such key; there are request_line, head, headers,"
         " pipeline, chunk_extensions, trailers",
         'rocket.toml:13: limits.head: {\'x\': 5} is not a size such as 1048576, "512K", "16M" or "1G"'
@@ -201,6 +217,23 @@ def test_every_mistake_is_reported_at_once(write: Write) -> None:
         ("[a]\n[b]\n[a]\n", "rocket.toml:3: syntax: Cannot declare ('a',) twice (column 3)"),
         ('[server]\nhandler = "x', "rocket.toml:2: syntax: Unterminated string"),
         ("server = 1\n", "rocket.toml:1: server: is a section; write [server] and its keys below"),
+        (
+            "[engine]\nentries = 1\n",
+            "rocket.toml:2: engine.entries: [engine] has sections only; it belongs to [engine.io_uring]",
+        ),
+        (
+            "[engine.iouring]\n",
+            "rocket.toml:1: engine.iouring: there is no section [engine.iouring];"
+            ' did you mean "engine.io_uring"?',
+        ),
+        (
+            "[engine.io_uring]\nbufers = 1\n",
+            'rocket.toml:2: engine.io_uring.bufers: there is no such key; did you mean "buffers"?',
+        ),
+        (
+            "[engine]\nio_uring = 1\n",
+            "rocket.toml:2: engine.io_uring: is a section; write [engine.io_uring] and its keys below",
+        ),
         ("port = 1\n", "rocket.toml:1: port: stands before any section; it belongs to [server]"),
         (
             "\nchildren = 1\n",

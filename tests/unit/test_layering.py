@@ -20,8 +20,8 @@ TESTS = Path(__file__).parent
 COLUMNS = {
     # knows neither processes nor HTTP
     "shared": (
-        "errors options binds toml_lines config config_check config_load config_document control_path"
-        " processors log logfile"
+        "errors options binds toml_lines config config_engine config_check config_load config_document"
+        " control_path processors log logfile"
     ),
     # knows no HTTP
     "tree": (
@@ -53,7 +53,7 @@ MAY_IMPORT = {
 }
 # Machines and data: an event and the time go in, actions come out.
 PURE = {
-    *("errors", "options", "binds", "config", "toml_lines"),
+    *("errors", "options", "binds", "config", "config_engine", "toml_lines"),
     *("spec", "actions", "lifecycle", "child", "children", "verdict", "plan", "outbox", "policy"),
     *("rollout", "vigil", "pattern", "phases"),
     *("http.grammar", "http.multidict", "http.headers", "http.framing", "http.chunked"),
