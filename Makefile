@@ -36,7 +36,7 @@ faults: $(VENV)/.develops    ## kill and freeze processes under load, verdict as
 	$(AT) $(BIN)/python -m tests.faults
 
 bench: $(VENV)/.develops     ## compare with other servers; installs them into benchmarks/build
-	$(AT) $(BIN)/python -m benchmarks
+	$(AT) $(BIN)/python -m benchmarks --publish
 
 loadtest: $(VENV)/.develops  ## Locust profiles, headless, a few seconds each
 	$(AT) $(BIN)/python -m loadtests

@@ -1,15 +1,16 @@
-"""`python -m benchmarks`: build, install, measure, write JSON and a table into `benchmarks/results`.
+"""`python -m benchmarks`: build, install, measure; write JSON, and with --publish the page and its chart.
 
-Rounds are interleaved: every round takes all servers in a new random order, and each server's workloads too,
-so that a machine that slows down for a while slows all of them down. On a machine that others use, measure
-inside a lock of your own choosing: `flock FILE python -m benchmarks`.
+The unit is one workload on one server, freshly started, with one number of connections after the other. A
+round takes the workloads in random order and for each of them the servers in random order: a server and the
+floor it is compared with are measured within a minute or two of each other, and a machine that slows down for
+a while slows all of them down. On a machine that others use, measure inside a lock of your own choosing:
+`flock FILE python -m benchmarks`.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import random
 import sys
@@ -17,118 +18,148 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.answers import UnusableError, check_answer
+from benchmarks.goals import goals
 from benchmarks.measure import (
-    WORKLOADS,
+    NotListeningError,
     Settings,
-    UnusableError,
-    check_answer,
     measure_idle,
     measure_load,
+    measure_memory,
     running,
 )
+from benchmarks.peers import SERVERS
 from benchmarks.provision import provision
-from benchmarks.report import goals, machine, markdown, medians
-from benchmarks.servers import HERE, SERVERS, Server
+from benchmarks.publish import publish, write
+from benchmarks.report import as_json, machine, medians
+from benchmarks.servers import BUILD, Server
+from benchmarks.tables import markdown
+from benchmarks.workloads import WORKLOADS, Workload
 
-IDLE = "idle"
+Run = dict[str, Any]
+STARTS = 2  # a server that has not listened after so many starts is tried no more
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 0 when measured, 1 when rocket could not be, 3 when a goal is missed under --goals."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    everything = ",".join([*WORKLOADS, IDLE])
-    parser.add_argument("--servers", default=",".join(SERVERS), help="comma-separated; default: %(default)s")
-    parser.add_argument("--workloads", default=everything, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved runs, at least 3 to publish")
-    for name, default in asdict(Settings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    results = os.path.join(HERE, "results")
-    parser.add_argument("--output", default=results, help="directory for latest.json and README.md")
-    parser.add_argument("--goals", action="store_true", help="exit with 3 when a goal is missed")
-    options = vars(parser.parse_args(arguments))
-    servers, workloads = options.pop("servers").split(","), options.pop("workloads").split(",")
-    rounds, output, strict = options.pop("rounds"), options.pop("output"), options.pop("goals")
-    unknown = (set(servers) - set(SERVERS)) | (set(workloads) - set(WORKLOADS) - {IDLE})
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    settings = Settings(**options)
-    versions = provision(servers)
-    left_out = {name: "could not be installed" for name in servers if name not in versions}
-    runs: list[dict[str, Any]] = []
-    for number in range(rounds):
-        names = [name for name in servers if name in versions]
-        random.shuffle(names)
-        for name in names:
-            for part in parts(SERVERS[name], workloads):
-                while part:  # each turn measures, or gives up on, at least one workload
-                    try:
-                        measure_part(SERVERS[name], part, settings, runs)
-                    except (UnusableError, OSError) as error:
-                        left_out[f"{name} {part.pop(0)}"] = " ".join(str(error).split())[:200]
-        sys.stderr.write(f"round {number + 1} of {rounds} done\n")
-    done = {f"{run['server']} {run['workload']}" for run in runs}
-    table = medians(runs)
-    ordered = {name: table[name] for name in [*WORKLOADS, IDLE] if name in table}
+    """Command line; 0 when measured, 1 when nothing was, 3 when a goal is missed under --goals."""
+    options = parse(arguments)
+    versions, left_out = provision(options.servers)
+    settings = Settings(**{name: getattr(options, name) for name in asdict(Settings())})
+    measured = Measurement([SERVERS[name] for name in options.servers if name in versions], settings)
+    for number in range(options.rounds):
+        measured.round([WORKLOADS[name] for name in options.workloads], options.connections)
+        sys.stderr.write(f"round {number + 1} of {options.rounds} done\n")
+    kept = goals(medians(measured.runs))
     document = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "settings": asdict(settings),
-        "rounds": rounds,
+        "rounds": options.rounds,
         "versions": versions,
-        "left_out": {what: why for what, why in left_out.items() if what not in done},
-        "failed_once": {what: why for what, why in left_out.items() if what in done},
-        "medians": ordered,
-        "goals": goals(table),
-        "runs": runs,
+        "left_out": left_out | measured.left_out(),
+        "failed_once": measured.failed_once(),
+        "goals": [goal.as_row() for goal in kept],
+        "runs": measured.runs,
     }
-    os.makedirs(output, exist_ok=True)
-    text = markdown(document)
-    for name, content in (("latest.json", json.dumps(document, indent=1)), ("README.md", text)):
-        with open(os.path.join(output, name), "w", encoding="utf-8") as file:
-            file.write(content.rstrip("\n") + "\n")
-    sys.stdout.write(text)
-    if "rocket" in servers and not any(run["server"] == "rocket" for run in runs):
+    write(options.output, as_json(document))
+    if options.publish:
+        publish(document)
+    sys.stdout.write(markdown(document))
+    if not measured.runs:
         return 1
-    return 3 if strict and not all(goal["met"] for goal in document["goals"]) else 0
+    return 3 if options.goals and not all(goal.is_met for goal in kept) else 0
 
 
-def parts(server: Server, workloads: Sequence[str]) -> list[list[str]]:
-    """The workloads a server takes part in, grouped by what needs a start of its own; order is random."""
-    plain = [name for name in workloads if name != IDLE and not WORKLOADS[name].logs]
-    random.shuffle(plain)
-    found = [plain] if plain else []
-    if server.logged:
-        found += [[name] for name in workloads if name != IDLE and WORKLOADS[name].logs]
-    if server.idle and IDLE in workloads:
-        found.append([IDLE])
-    return found
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--servers", default=",".join(SERVERS), help="default: %(default)s")
+    parser.add_argument("--workloads", default=",".join(WORKLOADS), help="default: %(default)s")
+    parser.add_argument("--connections", default="", help="such as 16,64; default: what each workload names")
+    parser.add_argument("--rounds", type=int, default=3, help="at least 3 to publish; default: %(default)s")
+    for name, default in asdict(Settings()).items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(default), default=default, help="default: %(default)s")
+    output = os.path.join(BUILD, "latest.json")
+    parser.add_argument("--output", default=output, help="every single run, as JSON; default: %(default)s")
+    parser.add_argument("--publish", action="store_true", help="write results/, docs/benchmarks.md and .svg")
+    parser.add_argument("--goals", action="store_true", help="exit with 3 when a goal is missed")
+    options = parser.parse_args(arguments)
+    options.servers, options.workloads = options.servers.split(","), options.workloads.split(",")
+    unknown = (set(options.servers) - set(SERVERS)) | (set(options.workloads) - set(WORKLOADS))
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    options.connections = tuple(int(count) for count in options.connections.split(",") if count) or None
+    options.output = os.path.abspath(options.output)
+    return options
 
 
-def measure_part(server: Server, part: list[str], settings: Settings, runs: list[dict[str, Any]]) -> None:
-    """Start the server, measure these workloads one after the other, end it.
+class Measurement:
+    """The runs so far, and what could not be measured."""
 
-    Args:
-        part: workloads to measure; each is removed when its values stand in `runs`.
-        runs: where the values are added.
+    def __init__(self, servers: Sequence[Server], settings: Settings) -> None:
+        self.runs: list[Run] = []
+        self._servers = servers
+        self._settings = settings
+        self._failures: dict[tuple[str, str], str] = {}  # (server, workload or ""): the last reason
+        self._silent_starts: dict[str, int] = {}
 
-    Raises:
-        UnusableError: it did not start or answers differently; OSError when its connections break.
-    """
-    logs = part[0] != IDLE and WORKLOADS[part[0]].logs
-    with running(server, settings, logs=logs) as (root, port):
-        while part:
-            name = part[0]
-            if name == IDLE:
-                values = measure_idle(root, port, settings)
+    def round(self, workloads: Sequence[Workload], connections: tuple[int, ...] | None) -> None:
+        """Measure every workload on every server once."""
+        for workload in random.sample(workloads, len(workloads)):
+            for server in random.sample(self._servers, len(self._servers)):
+                if server.takes(workload) and self._silent_starts.get(server.name, 0) < STARTS:
+                    self._try(server, workload, server.counts(workload, connections))
+
+    def _try(self, server: Server, workload: Workload, counts: Sequence[int]) -> None:
+        try:
+            self._measure(server, workload, counts)
+            self._silent_starts[server.name] = 0
+        except NotListeningError as error:
+            self._silent_starts[server.name] = self._silent_starts.get(server.name, 0) + 1
+            self._failures[server.name, ""] = brief(error)
+        except (UnusableError, OSError) as error:
+            self._failures[server.name, workload.name] = brief(error)
+
+    def _measure(self, server: Server, workload: Workload, counts: Sequence[int]) -> None:
+        with running(server, workload, self._settings) as (root, port):
+            if workload.kind == "idle":
+                self._add(server, workload, 0, measure_idle(root, port, workload, self._settings))
+            elif workload.kind == "memory":
+                self._add(server, workload, 0, measure_memory(root, port, workload))
             else:
-                if server.name != "floor":
-                    check_answer(port, WORKLOADS[name])
-                values = measure_load(root, port, WORKLOADS[name], settings)
-            shown = values.get("cpu_us", values.get("pss_bytes", 0.0))
-            sys.stderr.write(f"  {server.name:16} {name:8} {shown:10.2f}\n")
-            runs.append({"server": server.name, "workload": name, "values": values})
-            del part[0]
+                size = check_answer(port, workload)
+                for count in counts:
+                    values = measure_load(root, port, workload, count, self._settings)
+                    self._add(server, workload, count, {**values, "answer_bytes": size})
+
+    def _add(self, server: Server, workload: Workload, count: int, values: dict[str, float]) -> None:
+        shown = values[workload.metric]
+        sys.stderr.write(f"  {workload.name:10} {count or '':4} {server.name:20} {shown:12.2f}\n")
+        names = {"server": server.name, "workload": workload.name, "connections": count}
+        self.runs.append({**names, "values": values})
+
+    def left_out(self) -> dict[str, str]:
+        """What was never measured, and why."""
+        return {name: why for name, why, measured in self._reasons() if not measured}
+
+    def failed_once(self) -> dict[str, str]:
+        """What failed in some rounds and was measured in others."""
+        return {name: why for name, why, measured in self._reasons() if measured}
+
+    def _reasons(self) -> list[tuple[str, str, bool]]:
+        done = {(run["server"], run["workload"]) for run in self.runs}
+        done |= {(server, "") for server, _ in done}
+        return [
+            (f"{server} {workload}".strip(), why, (server, workload) in done)
+            for (server, workload), why in self._failures.items()
+        ]
+
+
+def brief(error: Exception) -> str:
+    """A reason on one line."""
+    return " ".join(str(error).split())[:200]
 
 
 if __name__ == "__main__":

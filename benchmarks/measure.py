@@ -12,73 +12,52 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.cpu import cpu_ns, memory_bytes, spent_ns
+from benchmarks.answers import Kept, UnusableError
+from benchmarks.cpu import descendants, private_bytes, spent_ns, ticks, times_ns
 from benchmarks.servers import HERE, LIBRARIES, Place, Server
+from benchmarks.workloads import Workload
+
+START_S = 20  # a foreign server that has not listened by then will not
+SETTLE_S = 0.5  # for ends of connections to be noticed, and buffers that are freed late
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """A request as wrk repeats it.
-
-    Attributes:
-        post_bytes: size of the body; 0 means GET.
-        logs: the server writes an access log meanwhile.
-        answer: what the body of the answer must be, checked once before measuring; "" is not checked.
-    """
-
-    name: str
-    path: str
-    post_bytes: int = 0
-    logs: bool = False
-    answer: str = ""
-
-
-WORKLOADS = {
-    workload.name: workload
-    for workload in (
-        Workload("health", "/health", answer="ok"),
-        Workload("json", "/json", answer='{"message":"Hello, World!"}'),
-        Workload("param", "/api/users/42", answer='{"id":"42","name":"Alice"}'),
-        Workload("post", "/api/users", post_bytes=1024, answer="1024"),
-        Workload("logged", "/health", logs=True, answer="ok"),
-    )
-}
+class NotListeningError(UnusableError):
+    """It ended, or did not listen in time: perhaps it cannot run here at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to measure: cores, connections, seconds of load, seconds of warming up, idle connections."""
+    """How to measure: cores, seconds of load, seconds of warming up, idle connections."""
 
     server_core: int = 0
     load_core: int = 1
-    connections: int = 64
     seconds: float = 2.0
     warm_s: float = 0.5
     idle_connections: int = 2000
 
 
-class UnusableError(Exception):
-    """A server that did not start, or does not answer as the others do."""
-
-
 @contextlib.contextmanager
-def running(server: Server, settings: Settings, *, logs: bool = False) -> Iterator[tuple[int, int]]:
+def running(server: Server, workload: Workload, settings: Settings) -> Iterator[tuple[int, int]]:
     """Start a server in a temporary directory; (root pid, port). Its whole process group is ended afterwards.
 
     Raises:
-        UnusableError: it ended, or did not listen within 20 s.
+        NotListeningError: it ended, or did not listen.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        command = ["taskset", "-c", str(settings.server_core), *server.command(Place(port, directory), logs)]
+        command = [
+            "taskset",
+            "-c",
+            str(settings.server_core),
+            *server.command(Place(port, directory), workload),
+        ]
         with open(os.path.join(directory, "output"), "w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(
                 command,
@@ -89,14 +68,15 @@ def running(server: Server, settings: Settings, *, logs: bool = False) -> Iterat
                 env={**os.environ, "LD_LIBRARY_PATH": LIBRARIES},
             )
             try:
-                wait_listening(process, port, output.name)
+                wait_listening(process, port, directory)
                 yield process.pid, port
             finally:
                 end(process)
 
 
-def wait_listening(process: subprocess.Popen[bytes], port: int, output: str) -> None:
-    deadline = time.monotonic() + 20
+def wait_listening(process: subprocess.Popen[bytes], port: int, directory: str) -> None:
+    """Wait until the port answers; the last line of its output is the reason when it never does."""
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -104,70 +84,79 @@ def wait_listening(process: subprocess.Popen[bytes], port: int, output: str) -> 
             time.sleep(0.05)  # a foreign server sends no readiness message that could be waited for
         else:
             return
-    with open(output, encoding="utf-8", errors="replace") as file:
-        lines = file.read().strip().splitlines() or ["no output"]
-    raise UnusableError(f"does not listen: {lines[-1]}")
+    with open(os.path.join(directory, "output"), encoding="utf-8", errors="replace") as file:
+        lines = [line.strip() for line in file if line.strip()] or ["no output"]
+    raise NotListeningError(f"does not listen: {lines[-1].replace(directory + '/', '')}")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """TERM to the process that was started, KILL to its group when that is not enough."""
     process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        sys.stderr.write(f"{process.args}: still there 10 s after TERM\n")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(3)  # some peers wait for kept connections, and all their figures are read by now
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def check_answer(port: int, workload: Workload) -> None:
-    """One request by hand: a server that answers something else is not compared.
+def wrk_command(port: int, workload: Workload, connections: int, core: int, seconds: int) -> list[str]:
+    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+    return [*command, "-s", os.path.join(HERE, "load.lua"), f"http://127.0.0.1:{port}{workload.path}"]
+
+
+def wrk_environment(workload: Workload) -> dict[str, str]:
+    """What load.lua reads."""
+    fields = "\n".join(f"{name}: {value}" for name, value in workload.fields.items())
+    load = {"POST_BYTES": str(workload.post_bytes), "DEPTH": str(workload.depth), "FIELDS": fields}
+    return {**os.environ, **load}
+
+
+def warm(port: int, workload: Workload, connections: int, settings: Settings) -> None:
+    """Load for less than the whole second that is wrk's least."""
+    command = wrk_command(port, workload, connections, settings.load_core, 60)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=wrk_environment(workload)) as process:
+        try:
+            process.wait(settings.warm_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+
+
+def wrk(port: int, workload: Workload, connections: int, settings: Settings) -> dict[str, int]:
+    """Run wrk with one thread on the load core; what it counted.
 
     Raises:
-        UnusableError: wrong status or body.
+        UnusableError: it counted nothing.
     """
-    method = "POST" if workload.post_bytes else "GET"
-    head = f"{method} {workload.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-    if workload.post_bytes:
-        head += f"Content-Length: {workload.post_bytes}\r\nContent-Type: application/octet-stream\r\n"
-    with socket.create_connection(("127.0.0.1", port), 5) as sock:
-        sock.sendall(head.encode() + b"\r\n" + b"x" * workload.post_bytes)
-        answer = b""
-        while not answer.endswith(workload.answer.encode()) and (received := sock.recv(65536)):
-            answer += received
-    if not answer.startswith(b"HTTP/1.1 200") or not answer.endswith(workload.answer.encode()):
-        raise UnusableError(f"{workload.name}: unexpected answer {answer[-300:]!r}")
-
-
-def wrk(port: int, workload: Workload, settings: Settings, seconds: float) -> dict[str, int]:
-    """Run wrk with one thread on the load core; what it counted."""
-    whole = max(1, round(seconds))
-    command = ["taskset", "-c", str(settings.load_core), "wrk", "-t1"]
-    command += [f"-c{settings.connections}", f"-d{whole}s", "-s", os.path.join(HERE, "load.lua")]
-    command.append(f"http://127.0.0.1:{port}{workload.path}")
-    environment = {**os.environ, "POST_BYTES": str(workload.post_bytes)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=whole + 30)
+    whole = max(1, round(settings.seconds))
+    command = wrk_command(port, workload, connections, settings.load_core, whole)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=wrk_environment(workload), timeout=whole + 30
+    )
     counted = [line[1:] for line in done.stdout.splitlines() if line.startswith("@")]
-    if not counted:
+    result: dict[str, int] = json.loads(counted[0]) if counted else {}
+    if not result.get("requests"):
         raise UnusableError(f"wrk: {done.stderr[-300:] or done.stdout[-300:]}")
-    result: dict[str, int] = json.loads(counted[0])
     return result
 
 
-def measure_load(root: int, port: int, workload: Workload, settings: Settings) -> dict[str, float]:
+def measure_load(
+    root: int, port: int, workload: Workload, connections: int, settings: Settings
+) -> dict[str, float]:
     """CPU per request and what wrk saw, idle cost taken off."""
-    wrk(port, workload, settings, settings.warm_s)
-    before, began = cpu_ns(root), time.monotonic()
+    warm(port, workload, connections, settings)
+    before, began = times_ns(root), time.monotonic()
     time.sleep(0.3)  # the measurement of idling itself
-    idle_share = spent_ns(before, cpu_ns(root)) / ((time.monotonic() - began) * 1e9)
-    before, began = cpu_ns(root), time.monotonic()
-    counted = wrk(port, workload, settings, settings.seconds)
-    spent, elapsed_ns = spent_ns(before, cpu_ns(root)), (time.monotonic() - began) * 1e9
-    requests = max(1, counted["requests"])
+    idle_share = spent_ns(before, times_ns(root))[0] / ((time.monotonic() - began) * 1e9)
+    user, kernel = ticks(root)
+    before, began = times_ns(root), time.monotonic()
+    counted = wrk(port, workload, connections, settings)
+    (spent, waited), elapsed_ns = spent_ns(before, times_ns(root)), (time.monotonic() - began) * 1e9
+    user, kernel = (now - then for now, then in zip(ticks(root), (user, kernel), strict=True))
     return {
-        "cpu_us": (spent - idle_share * elapsed_ns) / requests / 1e3,
+        "cpu_us": (spent - idle_share * elapsed_ns) / counted["requests"] / 1e3,
+        "user_share": user / max(1, user + kernel),
         "idle_share": idle_share,
+        "waited_share": waited / elapsed_ns,
         "requests_per_s": counted["requests"] / counted["duration_us"] * 1e6,
         "p50_us": counted["p50_us"],
         "p99_us": counted["p99_us"],
@@ -175,45 +164,27 @@ def measure_load(root: int, port: int, workload: Workload, settings: Settings) -
     }
 
 
-def measure_idle(root: int, port: int, settings: Settings) -> dict[str, float]:
-    """Bytes of memory for each kept connection that has been answered once and now waits."""
-    with contextlib.closing(Idle(port)) as first:
+def measure_idle(root: int, port: int, workload: Workload, settings: Settings) -> dict[str, float]:
+    """Private memory for each kept connection that has been answered once and now waits."""
+    with contextlib.closing(Kept(port, workload)) as first:
         first.open(200)  # so that lazily imported code and first allocations are not charged to connections
-    time.sleep(0.5)  # the server notices the ends
-    before = memory_bytes(root)
-    with contextlib.closing(Idle(port)) as idle:
-        idle.open(settings.idle_connections)
-        time.sleep(0.5)  # buffers that are freed late are freed
-        after = memory_bytes(root)
-    count = settings.idle_connections
-    return {
-        "rss_bytes": (after[0] - before[0]) / count,
-        "pss_bytes": (after[1] - before[1]) / count,
-        "base_rss_bytes": before[0],
-        "base_pss_bytes": before[1],
-    }
+    time.sleep(SETTLE_S)
+    before = sum(private_bytes(root).values())
+    with contextlib.closing(Kept(port, workload)) as kept:
+        kept.open(settings.idle_connections)
+        time.sleep(SETTLE_S)
+        after = sum(private_bytes(root).values())
+    return {"private_bytes": (after - before) / settings.idle_connections}
 
 
-class Idle:
-    """Kept connections on which one GET has been answered."""
+def measure_memory(root: int, port: int, workload: Workload) -> dict[str, float]:
+    """Private memory of the process that serves, and of all processes, after one answer.
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._sockets: list[socket.socket] = []
-
-    def open(self, count: int) -> None:
-        """Open `count` more, one request each.
-
-        Raises:
-            UnusableError: one was not answered.
-        """
-        for _ in range(count):
-            sock = socket.create_connection(("127.0.0.1", self._port), 5)
-            self._sockets.append(sock)
-            sock.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n")
-            if not sock.recv(65536).startswith(b"HTTP/1.1 200"):
-                raise UnusableError("an idle connection was not answered")
-
-    def close(self) -> None:
-        for sock in self._sockets:
-            sock.close()
+    The process that serves is the largest of those that have no children.
+    """
+    with contextlib.closing(Kept(port, workload)) as kept:
+        kept.open(1)
+    time.sleep(SETTLE_S)
+    sizes = private_bytes(root)
+    leaves = [size for pid, size in sizes.items() if descendants(pid) == [pid]]
+    return {"process_bytes": max(leaves), "tree_bytes": sum(sizes.values())}

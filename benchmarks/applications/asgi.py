@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -31,11 +32,11 @@ async def app(
             size += len(message.get("body", b""))
             more = message.get("more_body", False)
         body = str(size).encode()
-    elif path == "/json":
-        kind, body = JSON, orjson.dumps({"message": "Hello, World!"})
     elif path.startswith(USERS):
         kind, body = JSON, orjson.dumps({"id": path[len(USERS) :], "name": "Alice"})
-    elif path != "/health":
+    elif path == "/suspend":
+        await asyncio.sleep(0)
+    elif path not in ("/health", "/async"):
         status = 404
     fields = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": fields})

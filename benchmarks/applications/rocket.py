@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from rocket_sup import Request, Router
@@ -14,9 +15,15 @@ def health(_: Request) -> str:
     return "ok"
 
 
-@app.get("/json")
-def json(_: Request) -> dict[str, Any]:
-    return {"message": "Hello, World!"}
+@app.get("/async")
+async def soon(_: Request) -> str:
+    return "ok"
+
+
+@app.get("/suspend")
+async def suspend(_: Request) -> str:
+    await asyncio.sleep(0)
+    return "ok"
 
 
 @app.get("/api/users/:id")

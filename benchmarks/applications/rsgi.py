@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -16,11 +17,12 @@ async def app(scope: Any, protocol: Any) -> None:
     if scope.method == "POST":
         body = await protocol()
         protocol.response_str(200, TEXT, str(len(body)))
-    elif path == "/health":
+    elif path in ("/health", "/async"):
         protocol.response_str(200, TEXT, "ok")
-    elif path == "/json":
-        protocol.response_bytes(200, JSON, orjson.dumps({"message": "Hello, World!"}))
     elif path.startswith(USERS):
         protocol.response_bytes(200, JSON, orjson.dumps({"id": path[len(USERS) :], "name": "Alice"}))
+    elif path == "/suspend":
+        await asyncio.sleep(0)
+        protocol.response_str(200, TEXT, "ok")
     else:
         protocol.response_empty(404, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any
 
@@ -16,16 +17,21 @@ def health(res: Any, _: Any) -> None:
     res.write_header("content-type", TEXT).end("ok")
 
 
-def json(res: Any, _: Any) -> None:
-    res.write_header("content-type", JSON).end(orjson.dumps({"message": "Hello, World!"}))
+async def soon(res: Any, _: Any) -> None:
+    res.write_header("content-type", TEXT).end("ok")
+
+
+async def suspend(res: Any, _: Any) -> None:
+    await asyncio.sleep(0)
+    res.write_header("content-type", TEXT).end("ok")
 
 
 def user(res: Any, req: Any) -> None:
     res.write_header("content-type", JSON).end(orjson.dumps({"id": req.get_parameter(0), "name": "Alice"}))
 
 
-# Responses whose body is still arriving: socketify holds only a weak handle, and `await res.get_data()`, its
-# other way, ended the process when wrk closed its connections.
+# Responses whose content is still arriving: socketify holds only a weak handle, and `await res.get_data()`,
+# its other way, ended the process when wrk closed its connections.
 pending: set[Any] = set()
 
 
@@ -46,7 +52,8 @@ def create(res: Any, _: Any) -> None:
 
 app = App()
 app.get("/health", health)
-app.get("/json", json)
+app.get("/async", soon)
+app.get("/suspend", suspend)
 app.get("/api/users/:id", user)
 app.post("/api/users", create)
 app.listen(AppListenOptions(port=int(sys.argv[1]), host="127.0.0.1"), lambda _: None)

@@ -17,8 +17,6 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     path, status, kind, body = environ["PATH_INFO"], "200 OK", TEXT, b"ok"
     if environ["REQUEST_METHOD"] == "POST":
         body = str(len(environ["wsgi.input"].read())).encode()
-    elif path == "/json":
-        kind, body = JSON, orjson.dumps({"message": "Hello, World!"})
     elif path.startswith(USERS):
         kind, body = JSON, orjson.dumps({"id": path[len(USERS) :], "name": "Alice"})
     elif path != "/health":
