@@ -1,0 +1,294 @@
+//! What the tasks of one loop share: what of asyncio they call, looked up once, and who is told of their ends.
+
+use super::object::NativeTask;
+use super::{FirstStep, Sink, start};
+use crate::unlimited::{call, call_method, copy_context, copy_current_context};
+use pyo3::ffi;
+use pyo3::ffi::c_str;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyModule, PyTuple, PyType};
+use std::cell::Cell;
+
+/// What needs the words `await` and `yield`.
+const HELPERS: &std::ffi::CStr = c_str!(
+    "
+async def awaited(awaitable):
+    return await awaitable
+
+
+def wait(task):
+    if not task.done():
+        task._asyncio_future_blocking = True
+        yield task
+    if not task.done():
+        raise RuntimeError(\"await wasn't used with future\")
+    return task.result()
+"
+);
+
+/// What the tasks of one loop share.
+#[pyclass(frozen, module = "rocket_sup.engine._native")]
+pub struct TaskRuntime {
+    pub(super) event_loop: Py<PyAny>,
+    pub(super) call_soon: Py<PyAny>,
+    pub(super) current: Current,
+    pub(super) register: Py<PyAny>,
+    pub(super) task_class: Py<PyAny>,
+    pub(super) coroutine_class: Py<PyAny>,
+    pub(super) cancelled_error: Py<PyType>,
+    pub(super) invalid_state_error: Py<PyType>,
+    pub(super) base_tasks: Py<PyModule>,
+    pub(super) is_coroutine: Py<PyAny>,
+    pub(super) awaited: Py<PyAny>,
+    pub(super) wait: Py<PyAny>,
+    /// `("context",)` and `("msg",)`, names of arguments.
+    pub(super) context_name: Py<PyTuple>,
+    pub(super) message_name: Py<PyTuple>,
+    /// Every handler gets a copy of this, so that no context variable of one request is seen by another.
+    context: Py<PyAny>,
+    pub(super) sink: Box<dyn Sink>,
+    /// Where a task object has its `__dict__` and its list of weak references; see `is_unknown`.
+    extras: Option<[usize; 2]>,
+    /// A task that nobody knows, for the next coroutine.
+    spare: Cell<Option<Py<NativeTask>>>,
+    /// How many tasks were asked for a name that they had not been given.
+    named: Cell<u64>,
+}
+
+// SAFETY: the cells are touched only by threads that hold the interpreter's lock (the module declares
+// `gil_used`, and no other thread can run between a read and the write that follows it: neither calls Python).
+unsafe impl Sync for TaskRuntime {}
+
+impl TaskRuntime {
+    /// Look up everything for a loop.
+    ///
+    /// # Errors
+    /// `AttributeError`: this asyncio has not what a task needs.
+    pub fn new(event_loop: &Bound<'_, PyAny>, sink: Box<dyn Sink>) -> PyResult<Self> {
+        let py = event_loop.py();
+        let asyncio = py.import("asyncio")?;
+        let tasks = py.import("asyncio.tasks")?;
+        let helpers = PyModule::from_code(py, HELPERS, c"rocket_sup/engine/_native", c"_native_tasks")?;
+        Ok(Self {
+            event_loop: event_loop.clone().unbind(),
+            call_soon: event_loop.getattr("call_soon")?.unbind(),
+            current: Current::find(&tasks)?,
+            register: tasks.getattr("_register_task")?.unbind(),
+            task_class: asyncio.getattr("Task")?.unbind(),
+            coroutine_class: py.import("types")?.getattr("CoroutineType")?.unbind(),
+            cancelled_error: asyncio.getattr("CancelledError")?.cast_into::<PyType>()?.unbind(),
+            invalid_state_error: asyncio.getattr("InvalidStateError")?.cast_into::<PyType>()?.unbind(),
+            base_tasks: py.import("asyncio.base_tasks")?.unbind(),
+            is_coroutine: asyncio.getattr("iscoroutine")?.unbind(),
+            awaited: helpers.getattr("awaited")?.unbind(),
+            wait: helpers.getattr("wait")?.unbind(),
+            context_name: PyTuple::new(py, ["context"])?.unbind(),
+            message_name: PyTuple::new(py, ["msg"])?.unbind(),
+            context: copy_current_context(py)?.unbind(),
+            sink,
+            extras: extras_of(&py.get_type::<NativeTask>())?,
+            spare: Cell::new(None),
+            named: Cell::new(0),
+        })
+    }
+
+    /// A context for one request: a copy of the one in which the runtime was made.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn new_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        copy_context(self.context.bind(py))
+    }
+
+    /// Have the loop call something soon, in a context.
+    pub(super) fn call_soon<'py, const N: usize>(
+        &self,
+        arguments: [&Bound<'py, PyAny>; N],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = arguments[0].py();
+        call(self.call_soon.bind(py), arguments, Some(self.context_name.bind(py)))
+    }
+
+    /// Ask a future to be cancelled.
+    pub(super) fn cancel_future<'py>(
+        &self,
+        future: &Bound<'py, PyAny>,
+        message: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<bool> {
+        let py = future.py();
+        let none = py.None().into_bound(py);
+        let arguments = [future, message.unwrap_or(&none)];
+        call_method(intern!(py, "cancel"), arguments, Some(self.message_name.bind(py)))?.is_truthy()
+    }
+
+    /// Whatever may be awaited, as a coroutine.
+    pub(super) fn as_coroutine<'py>(&self, awaitable: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = awaitable.py();
+        if awaitable.get_type().as_ptr() == self.coroutine_class.as_ptr()
+            || call(self.is_coroutine.bind(py), [&awaitable], None)?.is_truthy()?
+        {
+            return Ok(awaitable);
+        }
+        call(self.awaited.bind(py), [&awaitable], None)
+    }
+
+    /// A number for the name of a task, never given twice.
+    pub(super) fn next_number(&self) -> u64 {
+        self.named.set(self.named.get() + 1);
+        self.named.get()
+    }
+
+    /// The task that is kept for the next coroutine.
+    pub(super) fn take_spare(&self) -> Option<Py<NativeTask>> {
+        self.spare.take()
+    }
+
+    /// Keep a task that nobody knows for the next coroutine.
+    pub(super) fn recycle(&self, task: Bound<'_, NativeTask>) {
+        task.get().forget();
+        drop(self.spare.replace(Some(task.unbind())));
+    }
+
+    /// Whether nobody but the caller has ever got hold of a task and kept it.
+    pub(super) fn is_unknown(&self, task: &Bound<'_, NativeTask>) -> bool {
+        let Some(extras) = self.extras else { return false };
+        // SAFETY: the interpreter says that at these offsets every object of this type has a pointer.
+        let has = |offset| unsafe { !task.as_ptr().byte_add(offset).cast::<*mut ()>().read().is_null() };
+        // SAFETY: the object is alive.
+        let references = unsafe { ffi::Py_REFCNT(task.as_ptr()) };
+        references == 1 && !extras.into_iter().any(has) && !task.get().has_callbacks()
+    }
+}
+
+/// Where objects of a type have their `__dict__` and their list of weak references.
+fn extras_of(class: &Bound<'_, PyType>) -> PyResult<Option<[usize; 2]>> {
+    let mut offsets = [0; 2];
+    for (offset, name) in offsets.iter_mut().zip(["__dictoffset__", "__weakrefoffset__"]) {
+        *offset = class.getattr(name)?.extract::<isize>()?.try_into().unwrap_or(0);
+    }
+    Ok((offsets[0] > 0 && offsets[1] > 0).then_some(offsets))
+}
+
+/// How asyncio is told which task runs.
+pub(super) enum Current {
+    /// A dictionary from loops to tasks, which asyncio's own functions look at (3.11 to 3.13).
+    Table(Py<PyDict>),
+    /// `_swap_current_task` (3.12 on). It costs 10 ns more, twice per request.
+    Swap(Py<PyAny>),
+}
+
+impl Current {
+    /// Find out what this asyncio looks at, by trying.
+    fn find(tasks: &Bound<'_, PyModule>) -> PyResult<Self> {
+        let py = tasks.py();
+        if let Ok(table) = tasks.getattr("_current_tasks")
+            && let Ok(table) = table.cast_into::<PyDict>()
+        {
+            let (no_loop, no_task) = (PyTuple::new(py, [1, 2])?, PyTuple::new(py, [3, 4])?);
+            table.set_item(&no_loop, &no_task)?;
+            let found = tasks.getattr("current_task")?.call1((&no_loop,));
+            table.del_item(&no_loop)?;
+            if found.is_ok_and(|found| found.is(&no_task)) {
+                return Ok(Self::Table(table.unbind()));
+            }
+        }
+        Ok(Self::Swap(tasks.getattr("_swap_current_task")?.unbind()))
+    }
+
+    /// Make a task the current one; the one before is returned.
+    pub(super) fn enter<'py>(
+        &self,
+        event_loop: &Bound<'py, PyAny>,
+        task: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self {
+            Self::Table(table) => {
+                let table = table.bind(task.py());
+                let previous = if table.is_empty() { None } else { table.get_item(event_loop)? };
+                table.set_item(event_loop, task)?;
+                Ok(previous)
+            }
+            Self::Swap(swap) => {
+                let previous = call(swap.bind(task.py()), [event_loop, task], None)?;
+                Ok(if previous.is_none() { None } else { Some(previous) })
+            }
+        }
+    }
+
+    /// Make the one before current again.
+    pub(super) fn leave<'py>(&self, event_loop: &Bound<'py, PyAny>, previous: Option<Bound<'py, PyAny>>) {
+        let py = event_loop.py();
+        let left = match (self, previous) {
+            (Self::Table(table), None) => table.bind(py).del_item(event_loop),
+            (Self::Table(table), Some(previous)) => table.bind(py).set_item(event_loop, previous),
+            (Self::Swap(swap), previous) => {
+                let previous = previous.unwrap_or_else(|| py.None().into_bound(py));
+                call(swap.bind(py), [event_loop, &previous], None).map(drop)
+            }
+        };
+        if let Err(error) = left {
+            error.write_unraisable(py, Some(event_loop)); // the coroutine has meddled with it
+        }
+    }
+}
+
+/// A sink in Python: `on_ended(token, value, exception)`.
+struct PythonSink(Py<PyAny>);
+
+impl Sink for PythonSink {
+    fn ended<'py>(&self, py: Python<'py>, token: u64, outcome: PyResult<Bound<'py, PyAny>>) {
+        let told = match outcome {
+            Ok(value) => self.0.call1(py, (token, value, py.None())),
+            Err(error) => self.0.call1(py, (token, py.None(), error)),
+        };
+        if let Err(error) = told {
+            error.write_unraisable(py, Some(self.0.bind(py)));
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+}
+
+#[pymethods]
+impl TaskRuntime {
+    /// Prepare to run tasks on a loop; `on_ended(token, value, exception)` is told of every end.
+    #[new]
+    fn py_new(event_loop: &Bound<'_, PyAny>, on_ended: Py<PyAny>) -> PyResult<Self> {
+        Self::new(event_loop, Box::new(PythonSink(on_ended)))
+    }
+
+    /// Take the first step of a coroutine, in a context of its own or the one given; return its task if it has
+    /// suspended.
+    #[pyo3(name = "start", signature = (coroutine, token, context=None))]
+    fn py_start<'py>(
+        slf: &Bound<'py, Self>,
+        coroutine: Bound<'py, PyAny>,
+        token: u64,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Py<NativeTask>>> {
+        let (py, this) = (slf.py(), slf.get());
+        let context = context.map_or_else(|| this.new_context(py), Ok)?;
+        match start(slf, coroutine, context, token) {
+            FirstStep::Returned(value) => this.sink.ended(py, token, Ok(value.into_bound(py))),
+            FirstStep::Raised(error) => this.sink.ended(py, token, Err(error)),
+            FirstStep::Suspended(task) => return Ok(Some(task)),
+        }
+        Ok(None)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.call_soon)?;
+        // SAFETY: the collector runs while nothing else does.
+        visit.call(unsafe { &*self.spare.as_ptr() })?;
+        self.sink.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        drop(self.spare.take());
+    }
+}
