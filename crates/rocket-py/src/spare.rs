@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::{PyClass, ffi};
+use pyo3::{PyClass, PyTraverseError, PyVisit, ffi};
 
 /// Plain handlers need one object; more only come back when many coroutines end in one batch.
 const MAX: usize = 64;
@@ -40,6 +40,18 @@ impl<T: PyClass> Spare<T> {
         if kept.len() < MAX {
             kept.push(object.unbind());
         }
+    }
+
+    /// Give all of them up; whoever drops them may run any Python code.
+    pub fn empty(&self) -> Vec<Py<T>> {
+        // SAFETY: as said at `Sync`; nothing is dropped in here.
+        std::mem::take(unsafe { &mut *self.objects.get() })
+    }
+
+    /// Show them to the garbage collector: where the keeper is itself kept by what it keeps.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // SAFETY: as said at `Sync`; the collector holds the GIL and only counts.
+        unsafe { &*self.objects.get() }.iter().try_for_each(|object| visit.call(object))
     }
 
     /// Say whether nobody else has the object, a weak reference to it, or attributes in it.

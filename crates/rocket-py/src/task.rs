@@ -21,8 +21,8 @@ pub use object::NativeTask;
 pub use runtime::TaskRuntime;
 pub use step::start;
 
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 /// What a coroutine came to at its first step.
 pub enum FirstStep {

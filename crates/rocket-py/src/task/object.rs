@@ -2,42 +2,14 @@
 
 use super::runtime::TaskRuntime;
 use super::step;
+use crate::slot::Slot;
 use crate::unlimited::{call_method, copy_current_context};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use std::cell::Cell;
-
-/// A reference that changes. It is taken out and put back whole, so that no Python code runs in between.
-pub(super) struct Slot(Cell<Option<Py<PyAny>>>);
-
-impl Slot {
-    pub(super) fn new(value: Option<Py<PyAny>>) -> Self {
-        Self(Cell::new(value))
-    }
-
-    pub(super) fn get<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let held = self.0.take();
-        let value = held.as_ref().map(|held| held.bind(py).clone());
-        self.0.set(held);
-        value
-    }
-
-    pub(super) fn set(&self, value: Option<Py<PyAny>>) {
-        drop(self.0.replace(value));
-    }
-
-    pub(super) fn take(&self) -> Option<Py<PyAny>> {
-        self.0.take()
-    }
-
-    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // SAFETY: the collector runs while nothing else does.
-        visit.call(unsafe { &*self.0.as_ptr() })
-    }
-}
 
 /// What a task is at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,8 +52,7 @@ pub struct NativeTask {
     name: Slot,
 }
 
-// SAFETY: the cells are touched only by threads that hold the interpreter's lock (the module declares
-// `gil_used`), and nothing that could release it runs between a read and the write that follows it.
+// SAFETY: whoever looks into the cells holds the GIL, and nothing runs between a read and the write that follows.
 unsafe impl Sync for NativeTask {}
 
 impl NativeTask {
@@ -93,13 +64,14 @@ impl NativeTask {
         token: u64,
     ) -> PyResult<Bound<'py, Self>> {
         let (coroutine, context) = (Some(coroutine.unbind()), Some(context.unbind()));
-        if let Some(spare) = runtime.get().take_spare() {
+        let py = runtime.py();
+        if let Some(spare) = runtime.get().spare.take(py) {
             let this = spare.get();
             this.token.set(token);
             this.phase.set(Phase::Running);
-            this.coroutine.set(coroutine);
-            this.context.set(context);
-            return Ok(spare.into_bound(runtime.py()));
+            this.coroutine.replace(py, coroutine);
+            this.context.replace(py, context);
+            return Ok(spare);
         }
         let this = Self {
             runtime: runtime.clone().unbind(),
@@ -118,17 +90,17 @@ impl NativeTask {
             callbacks: Cell::new(Vec::new()),
             name: Slot::new(None),
         };
-        Bound::new(runtime.py(), this)
+        Bound::new(py, this)
     }
 
     /// Forget everything that belongs to the coroutine that has ended. May run any Python code.
-    pub(super) fn forget(&self) {
+    pub(super) fn forget(&self, py: Python<'_>) {
         self.cancels_requested.set(0);
         self.must_cancel.set(false);
         self.is_blocking.set(false);
         self.is_raised.set(false);
         for slot in self.slots() {
-            slot.set(None);
+            drop(slot.replace(py, None));
         }
     }
 
@@ -193,7 +165,7 @@ impl NativeTask {
             return Err(slf.get().not_ready(py, "the task is not suspended"));
         }
         let error = match future {
-            None => slf.get().thrown.take().map(|error| PyErr::from_value(error.into_bound(py))),
+            None => slf.get().thrown.replace(py, None).map(|error| PyErr::from_value(error.into_bound(py))),
             Some(future) => call_method(intern!(py, "result"), [future], None).err(),
         };
         step::go_on(slf, error)
@@ -215,7 +187,7 @@ impl NativeTask {
             return Ok(true); // its callback goes on, with the cancellation
         }
         self.must_cancel.set(true);
-        self.cancel_message.set(msg.map(Bound::unbind));
+        drop(self.cancel_message.replace(py, msg.map(Bound::unbind)));
         Ok(true)
     }
 
@@ -311,13 +283,13 @@ impl NativeTask {
     fn get_name<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.name.get(py).unwrap_or_else(|| {
             let name = PyString::new(py, &format!("Handler-{}", self.runtime.get().next_number())).into_any();
-            self.name.set(Some(name.clone().unbind()));
+            self.name.set(name.clone());
             name
         })
     }
 
     fn set_name(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.name.set(Some(value.str()?.into_any().unbind()));
+        self.name.set(value.str()?.into_any());
         Ok(())
     }
 
@@ -446,13 +418,13 @@ impl NativeTask {
             visit.call(callback)?;
             visit.call(context)?;
         }
-        self.slots().iter().try_for_each(|slot| slot.visit(&visit))
+        self.slots().iter().try_for_each(|slot| slot.traverse(visit))
     }
 
-    fn __clear__(&self) {
+    fn __clear__(&self, py: Python<'_>) {
         drop(self.callbacks.take());
         for slot in self.slots() {
-            slot.set(None);
+            drop(slot.replace(py, None));
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use super::object::NativeTask;
 use super::{FirstStep, Sink, start};
+use crate::spare::Spare;
 use crate::unlimited::{call, call_method, copy_context, copy_current_context};
-use pyo3::ffi;
 use pyo3::ffi::c_str;
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit};
 use std::cell::Cell;
 
 /// What needs the words `await` and `yield`.
@@ -49,16 +49,13 @@ pub struct TaskRuntime {
     /// Every handler gets a copy of this, so that no context variable of one request is seen by another.
     context: Py<PyAny>,
     pub(super) sink: Box<dyn Sink>,
-    /// Where a task object has its `__dict__` and its list of weak references; see `is_unknown`.
-    extras: Option<[usize; 2]>,
-    /// A task that nobody knows, for the next coroutine.
-    spare: Cell<Option<Py<NativeTask>>>,
+    /// Tasks that nobody knows, for the next coroutines.
+    pub(super) spare: Spare<NativeTask>,
     /// How many tasks were asked for a name that they had not been given.
     named: Cell<u64>,
 }
 
-// SAFETY: the cells are touched only by threads that hold the interpreter's lock (the module declares
-// `gil_used`, and no other thread can run between a read and the write that follows it: neither calls Python).
+// SAFETY: whoever looks at `named` holds the GIL, and nothing runs between a read and the write that follows.
 unsafe impl Sync for TaskRuntime {}
 
 impl TaskRuntime {
@@ -88,8 +85,7 @@ impl TaskRuntime {
             message_name: PyTuple::new(py, ["msg"])?.unbind(),
             context: copy_current_context(py)?.unbind(),
             sink,
-            extras: extras_of(&py.get_type::<NativeTask>())?,
-            spare: Cell::new(None),
+            spare: Spare::new(),
             named: Cell::new(0),
         })
     }
@@ -139,36 +135,6 @@ impl TaskRuntime {
         self.named.set(self.named.get() + 1);
         self.named.get()
     }
-
-    /// The task that is kept for the next coroutine.
-    pub(super) fn take_spare(&self) -> Option<Py<NativeTask>> {
-        self.spare.take()
-    }
-
-    /// Keep a task that nobody knows for the next coroutine.
-    pub(super) fn recycle(&self, task: Bound<'_, NativeTask>) {
-        task.get().forget();
-        drop(self.spare.replace(Some(task.unbind())));
-    }
-
-    /// Whether nobody but the caller has ever got hold of a task and kept it.
-    pub(super) fn is_unknown(&self, task: &Bound<'_, NativeTask>) -> bool {
-        let Some(extras) = self.extras else { return false };
-        // SAFETY: the interpreter says that at these offsets every object of this type has a pointer.
-        let has = |offset| unsafe { !task.as_ptr().byte_add(offset).cast::<*mut ()>().read().is_null() };
-        // SAFETY: the object is alive.
-        let references = unsafe { ffi::Py_REFCNT(task.as_ptr()) };
-        references == 1 && !extras.into_iter().any(has) && !task.get().has_callbacks()
-    }
-}
-
-/// Where objects of a type have their `__dict__` and their list of weak references.
-fn extras_of(class: &Bound<'_, PyType>) -> PyResult<Option<[usize; 2]>> {
-    let mut offsets = [0; 2];
-    for (offset, name) in offsets.iter_mut().zip(["__dictoffset__", "__weakrefoffset__"]) {
-        *offset = class.getattr(name)?.extract::<isize>()?.try_into().unwrap_or(0);
-    }
-    Ok((offsets[0] > 0 && offsets[1] > 0).then_some(offsets))
 }
 
 /// How asyncio is told which task runs.
@@ -283,12 +249,11 @@ impl TaskRuntime {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         visit.call(&self.call_soon)?;
-        // SAFETY: the collector runs while nothing else does.
-        visit.call(unsafe { &*self.spare.as_ptr() })?;
+        self.spare.traverse(&visit)?;
         self.sink.traverse(&visit)
     }
 
     fn __clear__(&self) {
-        drop(self.spare.take());
+        drop(self.spare.empty());
     }
 }

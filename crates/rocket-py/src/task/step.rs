@@ -62,8 +62,9 @@ fn try_start<'py>(
             }
         }
     };
-    if shared.is_unknown(&task) {
-        shared.recycle(task);
+    if shared.spare.is_alone(&task) && !task.get().has_callbacks() {
+        task.get().forget(runtime.py());
+        shared.spare.keep(task);
     } else {
         finish(&task, &outcome);
     }
@@ -101,7 +102,7 @@ fn try_step<'py>(task: &Bound<'py, NativeTask>, error: Option<PyErr>) -> PyResul
     let shared = this.runtime.get();
     let coroutine = this.coroutine.get(py).ok_or_else(collected)?;
     this.phase.set(Phase::Running);
-    this.waiter.set(None);
+    drop(this.waiter.replace(py, None));
     let error = interruption(task, error)?;
     let event_loop = shared.event_loop.bind(py);
     let previous = shared.current.enter(event_loop, task.as_any())?;
@@ -161,11 +162,11 @@ fn finish(task: &Bound<'_, NativeTask>, outcome: &Outcome<'_>) {
     let (py, this) = (task.py(), task.get());
     let is_cancelled = match outcome {
         Ok(value) => {
-            this.outcome.set(Some(value.clone().unbind()));
+            this.outcome.set(value.clone());
             this.must_cancel.get()
         }
         Err(error) => {
-            this.outcome.set(Some(error.value(py).clone().into_any().unbind()));
+            this.outcome.set(error.value(py).clone().into_any());
             this.is_raised.set(true);
             error.is_instance(py, this.runtime.get().cancelled_error.bind(py))
         }
@@ -188,7 +189,7 @@ fn suspend(task: &Bound<'_, NativeTask>, awaited: &Bound<'_, PyAny>) -> PyResult
         return call_again(task);
     }
     if let Err(error) = wait_for(task, awaited) {
-        this.thrown.set(Some(error.into_value(py).into_any()));
+        this.thrown.set(error.into_value(py).into_bound(py).into_any());
         return call_again(task);
     }
     if this.must_cancel.get() {
@@ -227,7 +228,7 @@ fn wait_for(task: &Bound<'_, NativeTask>, future: &Bound<'_, PyAny>) -> PyResult
         let context = this.context.get(py).ok_or_else(collected)?;
         let arguments = [future, task.as_any(), &context];
         call_method(intern!(py, "add_done_callback"), arguments, Some(shared.context_name.bind(py)))?;
-        this.waiter.set(Some(future.clone().unbind()));
+        this.waiter.set(future.clone());
         return Ok(());
     };
     Err(PyRuntimeError::new_err(complaint))
