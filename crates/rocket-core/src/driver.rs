@@ -3,7 +3,9 @@
 //! Two drivers behave alike: `epoll`, which is always there, and `uring`, where the kernel allows it.
 
 pub mod epoll;
+pub mod probe;
 mod socket;
+pub mod uring;
 mod watchlist;
 
 use std::io;

@@ -52,6 +52,17 @@ pub(super) fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     }
 }
 
+/// Make a socket one that blocks: the kernel waits for its bytes only where a caller would.
+///
+/// # Errors
+/// It is no descriptor.
+pub(super) fn set_blocking(fd: RawFd) -> io::Result<()> {
+    let mut no: libc::c_int = 0;
+    // SAFETY: the kernel reads one number.
+    check(unsafe { libc::ioctl(fd, libc::FIONBIO, &raw mut no) })?;
+    Ok(())
+}
+
 /// Close a descriptor. What `close` returns says nothing that anybody could act on: it is closed in any case.
 pub(super) fn close(fd: RawFd) {
     // SAFETY: the caller owns the descriptor and forgets it.
