@@ -98,7 +98,7 @@ class Portable:
             log=self._log,
             access_log=None,
             statistics=self._statistics,
-            on_closed=lambda connection: None,
+            on_closed=lambda: None,
             on_stop_accepting=lambda: None,
         )
         self._connections = [Connection(self._service) for _ in range(CONNECTIONS)]

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.answers import Kept, UnusableError
 from benchmarks.cpu import descendants, private_bytes, spent_ns, ticks, times_ns
@@ -32,13 +33,32 @@ class NotListeningError(UnusableError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to measure: cores, seconds of load, seconds of warming up, idle connections."""
+    """How to measure.
+
+    Attributes:
+        nice: of server and wrk alike; below 0, which needs root, keeps other work off their cores.
+        warm_s: load before anything is read.
+        idle_connections: for the workload of that name.
+    """
 
     server_core: int = 0
     load_core: int = 1
+    nice: int = 0
     seconds: float = 2.0
     warm_s: float = 0.5
     idle_connections: int = 2000
+
+    def start(self, command: list[str], core: int, **options: Any) -> subprocess.Popen[str]:
+        """Start a command on a core, in a session of its own; a session is what the scheduler is fair to."""
+        pinned = ["nice", "-n", str(self.nice), "taskset", "-c", str(core), *command]
+        process = subprocess.Popen(pinned, text=True, start_new_session=True, **options)
+        if self.nice:
+            with (
+                contextlib.suppress(FileNotFoundError),  # the kernel does not group: `nice` was enough
+                open(f"/proc/{process.pid}/autogroup", "w", encoding="ascii") as file,
+            ):
+                file.write(str(self.nice))
+        return process
 
 
 @contextlib.contextmanager
@@ -52,19 +72,14 @@ def running(server: Server, workload: Workload, settings: Settings) -> Iterator[
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        command = [
-            "taskset",
-            "-c",
-            str(settings.server_core),
-            *server.command(Place(port, directory), workload),
-        ]
+        command = server.command(Place(port, directory), workload)
         with open(os.path.join(directory, "output"), "w+", encoding="utf-8", errors="replace") as output:
-            process = subprocess.Popen(
+            process = settings.start(
                 command,
+                settings.server_core,
                 stdout=output,
                 stderr=output,
                 cwd=directory,
-                start_new_session=True,
                 env={**os.environ, "LD_LIBRARY_PATH": LIBRARIES},
             )
             try:
@@ -74,7 +89,7 @@ def running(server: Server, workload: Workload, settings: Settings) -> Iterator[
                 end(process)
 
 
-def wait_listening(process: subprocess.Popen[bytes], port: int, directory: str) -> None:
+def wait_listening(process: subprocess.Popen[str], port: int, directory: str) -> None:
     """Wait until the port answers; the last line of its output is the reason when it never does."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -89,7 +104,7 @@ def wait_listening(process: subprocess.Popen[bytes], port: int, directory: str) 
     raise NotListeningError(f"does not listen: {lines[-1].replace(directory + '/', '')}")
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """TERM to the process that was started, KILL to its group when that is not enough."""
     process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -99,22 +114,25 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def wrk_command(port: int, workload: Workload, connections: int, core: int, seconds: int) -> list[str]:
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    return [*command, "-s", os.path.join(HERE, "load.lua"), f"http://127.0.0.1:{port}{workload.path}"]
-
-
-def wrk_environment(workload: Workload) -> dict[str, str]:
-    """What load.lua reads."""
+def start_wrk(
+    port: int, workload: Workload, connections: int, settings: Settings, seconds: int
+) -> subprocess.Popen[str]:
+    """Begin to load, with one thread on the load core; load.lua reads the environment."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", os.path.join(HERE, "load.lua")]
     fields = "\n".join(f"{name}: {value}" for name, value in workload.fields.items())
     load = {"POST_BYTES": str(workload.post_bytes), "DEPTH": str(workload.depth), "FIELDS": fields}
-    return {**os.environ, **load}
+    return settings.start(
+        [*command, f"http://127.0.0.1:{port}{workload.path}"],
+        settings.load_core,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **load},
+    )
 
 
 def warm(port: int, workload: Workload, connections: int, settings: Settings) -> None:
     """Load for less than the whole second that is wrk's least."""
-    command = wrk_command(port, workload, connections, settings.load_core, 60)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=wrk_environment(workload)) as process:
+    with start_wrk(port, workload, connections, settings, 60) as process:
         try:
             process.wait(settings.warm_s)
         except subprocess.TimeoutExpired:
@@ -122,20 +140,22 @@ def warm(port: int, workload: Workload, connections: int, settings: Settings) ->
 
 
 def wrk(port: int, workload: Workload, connections: int, settings: Settings) -> dict[str, int]:
-    """Run wrk with one thread on the load core; what it counted.
+    """Load for a while; what was counted.
 
     Raises:
-        UnusableError: it counted nothing.
+        UnusableError: nothing was.
     """
-    whole = max(1, round(settings.seconds))
-    command = wrk_command(port, workload, connections, settings.load_core, whole)
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=wrk_environment(workload), timeout=whole + 30
-    )
-    counted = [line[1:] for line in done.stdout.splitlines() if line.startswith("@")]
+    seconds = max(1, round(settings.seconds))
+    with start_wrk(port, workload, connections, settings, seconds) as process:
+        try:
+            printed = process.communicate(timeout=seconds + 30)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise UnusableError("wrk did not end") from None
+    counted = [line[1:] for line in printed.splitlines() if line.startswith("@")]
     result: dict[str, int] = json.loads(counted[0]) if counted else {}
     if not result.get("requests"):
-        raise UnusableError(f"wrk: {done.stderr[-300:] or done.stdout[-300:]}")
+        raise UnusableError(f"wrk: {printed[-300:]}")
     return result
 
 

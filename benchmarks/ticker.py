@@ -81,9 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workload", default="health", choices=("health", "browser", "async", "suspend"))
     parser.add_argument("--connections", type=int, default=256, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=5.0, help="default: %(default)s")
+    parser.add_argument(
+        "--nice", type=int, default=0, help="below 0, as root, keeps other work off the cores"
+    )
     options = parser.parse_args(arguments)
     provision([])
-    workload, settings = WORKLOADS[options.workload], Settings(seconds=options.seconds)
+    workload, settings = WORKLOADS[options.workload], Settings(seconds=options.seconds, nice=options.nice)
     server = Server("ticker", "rocket", rocket(options.engine, options.loop, application="ticker:app"))
     with running(server, workload, settings) as (_, port):
         get(port, "/ticker/begin")
