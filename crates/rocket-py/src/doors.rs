@@ -1,11 +1,12 @@
 //! Doors for tests: parts of the native engine, each alone, compared with the portable one from Python.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rocket_core::head::parse_head;
 use rocket_core::limits::Limits;
 
+use crate::answers::{Answering, Answers};
 use crate::request::Request;
 
 /// Wide enough for any test.
@@ -19,7 +20,9 @@ fn read_request(py: Python<'_>, data: &[u8], client: Py<PyAny>) -> PyResult<Py<R
         .map_err(|fault| PyValueError::new_err(fault.reason))?
         .ok_or_else(|| PyValueError::new_err("not a whole head"))?;
     let request = Request::new(py, data, &head, &client)?;
-    request.get().set_content(PyBytes::new(py, &data[head.end..]));
+    if head.end < data.len() {
+        request.get().set_content(PyBytes::new(py, &data[head.end..]));
+    }
     Ok(request)
 }
 
@@ -37,11 +40,35 @@ fn handle_request(
     Ok(result.unbind())
 }
 
+/// Write one answer after another one: its bytes, its status, how many of the bytes are content, and whether
+/// the connection ends.
+#[pyfunction]
+fn write_answer<'py>(
+    py: Python<'py>,
+    result: &Bound<'py, PyAny>,
+    date_line: &[u8],
+    keep_alive: bool,
+    is_1_0: bool,
+    is_head: bool,
+) -> PyResult<(Bound<'py, PyBytes>, u16, usize, bool)> {
+    const EARLIER: &[u8] = b"earlier";
+    let mut out = EARLIER.to_vec();
+    let how = Answering { date_line, keep_alive, is_1_0, is_head };
+    let written = Answers::new(py)?.write(py, result, &how, &mut out);
+    if written.is_err() && out != EARLIER {
+        return Err(PyRuntimeError::new_err("half an answer was written"));
+    }
+    let written = written?;
+    let answer = out.strip_prefix(EARLIER).ok_or_else(|| PyRuntimeError::new_err("an answer was lost"))?;
+    Ok((PyBytes::new(py, answer), written.status, written.body_bytes, written.closes))
+}
+
 /// Put the doors into the module.
 ///
 /// # Errors
 /// Python has no memory.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read_request, module)?)?;
-    module.add_function(wrap_pyfunction!(handle_request, module)?)
+    module.add_function(wrap_pyfunction!(handle_request, module)?)?;
+    module.add_function(wrap_pyfunction!(write_answer, module)?)
 }

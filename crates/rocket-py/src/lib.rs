@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+pub mod answers;
 pub mod doors;
 pub mod request;
 mod routing;

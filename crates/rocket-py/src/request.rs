@@ -35,7 +35,7 @@ pub struct Request {
 unsafe impl Sync for Request {}
 
 /// To allocate and free a request costs 100 ns, a quarter of all that a pipelined request costs; to fill one
-/// again, 30.
+/// again, 20.
 static SPARE: Spare<Request> = Spare::new();
 /// A longer head gives its memory back.
 const MAX_SPARE_BYTES: usize = 2048;
