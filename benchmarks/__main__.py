@@ -123,7 +123,9 @@ class Measurement:
             self._failures[server.name, workload.name] = brief(error)
 
     def _measure(self, server: Server, workload: Workload, counts: Sequence[int]) -> None:
-        with running(server, workload, self._settings) as (root, port):
+        with running(server, workload, self._settings) as (root, place):
+            port = place.port
+            server.verify(place)
             if workload.kind == "idle":
                 self._add(server, workload, 0, measure_idle(root, port, workload, self._settings))
             elif workload.kind == "memory":

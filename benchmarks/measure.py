@@ -62,8 +62,8 @@ class Settings:
 
 
 @contextlib.contextmanager
-def running(server: Server, workload: Workload, settings: Settings) -> Iterator[tuple[int, int]]:
-    """Start a server in a temporary directory; (root pid, port). Its whole process group is ended afterwards.
+def running(server: Server, workload: Workload, settings: Settings) -> Iterator[tuple[int, Place]]:
+    """Start a server in a temporary directory; (root pid, place). Its process group is ended afterwards.
 
     Raises:
         NotListeningError: it ended, or did not listen.
@@ -72,10 +72,10 @@ def running(server: Server, workload: Workload, settings: Settings) -> Iterator[
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        command = server.command(Place(port, directory), workload)
+        place = Place(port, directory)
         with open(os.path.join(directory, "output"), "w+", encoding="utf-8", errors="replace") as output:
             process = settings.start(
-                command,
+                server.command(place, workload),
                 settings.server_core,
                 stdout=output,
                 stderr=output,
@@ -84,7 +84,7 @@ def running(server: Server, workload: Workload, settings: Settings) -> Iterator[
             )
             try:
                 wait_listening(process, port, directory)
-                yield process.pid, port
+                yield process.pid, place
             finally:
                 end(process)
 

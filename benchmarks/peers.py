@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from benchmarks.servers import APPLICATIONS, Command, Place, Server, floor, rocket, tool
+from benchmarks.servers import APPLICATIONS, Command, Place, Server, floor, rocket_server, tool
 from benchmarks.workloads import Workload
 
 NGINX = """
@@ -91,10 +91,10 @@ SERVERS = {
     server.name: server
     for server in (
         Server("floor", "floor", floor, without=frozenset({"idle", "memory"})),
-        Server("rocket-python", "rocket", rocket("python", "uvloop"), "rocket-sup"),
-        Server("rocket-epoll", "rocket", rocket("epoll", "asyncio"), "rocket-sup"),
-        Server("rocket-epoll-uvloop", "rocket", rocket("epoll", "uvloop"), "rocket-sup"),
-        Server("rocket-io_uring", "rocket", rocket("io_uring", "asyncio"), "rocket-sup"),
+        rocket_server("rocket-python", "python", "uvloop"),
+        rocket_server("rocket-epoll", "epoll", "asyncio"),
+        rocket_server("rocket-epoll-uvloop", "epoll", "uvloop"),
+        rocket_server("rocket-io_uring", "io_uring", "asyncio"),
         Server("nginx", "peer", nginx, without=SUSPENDING),
         Server("fastpysgi", "peer", wsgi("fastpysgi"), "fastpysgi", SUSPENDING | LOGGING),
         Server("bjoern", "peer", wsgi("bjoern"), "bjoern", SUSPENDING | LOGGING),

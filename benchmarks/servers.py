@@ -7,10 +7,15 @@ the workload, no limit on requests per connection, idle timeouts long enough for
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from benchmarks.answers import UnusableError
 from benchmarks.workloads import Workload
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -51,6 +56,7 @@ class Server:
         kind: "floor", "rocket" or "peer".
         command: place and workload to command line.
         package: the distribution whose version is reported; "" for none.
+        verify: raises UnusableError when what runs is not what was asked for.
         without: workloads that it cannot take part in.
     """
 
@@ -59,6 +65,7 @@ class Server:
     command: Command
     package: str = ""
     without: frozenset[str] = frozenset()
+    verify: Callable[[Place], None] = lambda place: None
 
     def takes(self, workload: Workload) -> bool:
         """Whether it takes part in a workload."""
@@ -81,7 +88,7 @@ def floor(place: Place, workload: Workload) -> list[str]:
     return [binary, str(place.port), workload.content_type, workload.body, workload.floor_mode]
 
 
-def rocket(engine: str, loop: str, *, application: str = "rocket:app") -> Command:
+def rocket(engine: str, loop: str, *, application: str) -> Command:
     """`rocket-sup` with one acceptor; the sample application where memory after the start is measured."""
 
     def command(place: Place, workload: Workload) -> list[str]:
@@ -106,3 +113,34 @@ socket = "{place.path("control.sock")}"
         return [tool("rocket-sup"), "--config", place.write("rocket.toml", config)]
 
     return command
+
+
+def rocket_server(name: str, engine: str, loop: str, *, application: str = "rocket:app") -> Server:
+    """A row of the comparison that fails where another engine stands in for the wanted one."""
+
+    def verify(place: Place) -> None:
+        serving = engine_of(place)
+        if (serving["name"], serving["loop"]) != (engine, loop):
+            raise UnusableError(f"serves with {serving['name']} on {serving['loop']}: {serving['reason']}")
+
+    command = rocket(engine, loop, application=application)
+    return Server(name, "rocket", command, "rocket-sup", verify=verify)
+
+
+def engine_of(place: Place) -> dict[str, Any]:
+    """What `rocket-sup status` says of the engine, once the acceptor has told it.
+
+    Raises:
+        UnusableError: it never told.
+    """
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as sock, sock.makefile("rb") as answer:
+            sock.settimeout(5)
+            sock.connect(place.path("control.sock"))
+            sock.sendall(b'{"command": "status"}\n')
+            engines: list[dict[str, Any]] = json.loads(answer.readline())["engines"]
+        if engines:
+            return engines[0]
+        time.sleep(0.05)  # its message to the Listener is on its way
+    raise UnusableError("no acceptor has told its engine")
