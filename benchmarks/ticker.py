@@ -88,7 +88,7 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 0, 1 when nothing was measured, 3 when a tick under load was over ten milliseconds late."""
+    """Command line; 0, 1 when nothing was measured, 3 when a tick under load was over ten ms late."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ticker", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--engine", default="python", choices=("python", "epoll", "io_uring"))
