@@ -20,6 +20,7 @@ pub mod router;
 pub mod scoreboard;
 pub mod slab;
 pub mod statistics;
+pub mod tcp;
 pub mod wheel;
 
 #[cfg(test)]
