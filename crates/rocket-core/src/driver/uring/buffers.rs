@@ -114,6 +114,11 @@ impl Buffers {
     /// Give a buffer to the kernel, which may write into it from now on.
     pub(super) fn give(&mut self, buffer: u16) {
         debug_assert!(buffer < self.count && self.free < usize::from(self.count), "a buffer given twice");
+        if cfg!(debug_assertions) {
+            // Whoever reads what he gave back is found out.
+            // SAFETY: the buffer is ours until it is in the ring.
+            unsafe { self.start(buffer).cast_mut().write_bytes(0xdd, self.size as usize) };
+        }
         let first: *mut BufRingEntry = self.entries.start.cast();
         let index = usize::from(self.tail & (self.count - 1));
         // SAFETY: `index` is below the number of entries. The kernel reads this entry only when the counter says

@@ -55,6 +55,13 @@ pub(super) struct Ring {
     /// Completions that had to be taken out of turn, to make room.
     stash: Vec<cqueue::Entry>,
     is_polled: bool,
+    /// The kernel has refused to take submissions, and not for the moment only.
+    is_dead: bool,
+}
+
+/// Whether it is worth to try again: a signal came, completions have to be taken first, memory was short.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
 }
 
 impl Ring {
@@ -76,7 +83,7 @@ impl Ring {
         } else {
             Self::open_unpolled(&builder, options)?
         };
-        Ok(Self { ring, stash: Vec::new(), is_polled: options.sqpoll })
+        Ok(Self { ring, stash: Vec::new(), is_polled: options.sqpoll, is_dead: false })
     }
 
     /// The kernel's work is done when we ask for it (Linux 6.1), or at our next system call (5.19), or at once by
@@ -109,23 +116,28 @@ impl Ring {
         // SAFETY: as promised by the caller.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             self.flush();
+            if self.is_dead {
+                return;
+            }
         }
     }
 
-    /// Have the kernel take everything that is in the queue.
+    /// Have the kernel take everything that is in the queue. If it refuses for good, it will not take it later
+    /// either, and `enter` says so.
     ///
     /// # Panics
-    /// It does not. Going on would be worse: a submission names its descriptor by number, and once that number
-    /// is given to another connection, would take bytes that are not its own.
+    /// It takes nothing and does not say why. Going on would be worse: a submission names its descriptor by
+    /// number, and once that number is given to another connection, would take bytes that are not its own.
     pub(super) fn flush(&mut self) {
         let mut stuck_at = None;
-        while !self.ring.submission().is_empty() {
+        while !self.is_dead && !self.ring.submission().is_empty() {
             let taken = self.ring.submit();
             if self.ring.submission().is_empty() {
                 return;
             }
+            self.is_dead = taken.is_err_and(|error| !is_passing(&error));
             let stuck_at = *stuck_at.get_or_insert_with(|| Instant::now() + STUCK);
-            assert!(Instant::now() < stuck_at, "the kernel takes no submissions: {taken:?}");
+            assert!(Instant::now() < stuck_at, "the kernel takes no submissions");
             // No room for completions is the one reason that we can remove.
             self.stash.extend(self.ring.completion());
             std::thread::yield_now();
@@ -171,14 +183,7 @@ impl Ring {
             }
         };
         match result {
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)
-                ) =>
-            {
-                Ok(())
-            }
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) || is_passing(&error) => Ok(()),
             other => other.map(drop),
         }
     }
