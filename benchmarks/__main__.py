@@ -23,6 +23,7 @@ from benchmarks.goals import goals
 from benchmarks.measure import (
     NotListeningError,
     Settings,
+    allow_descriptors,
     measure_idle,
     measure_load,
     measure_memory,
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     versions, left_out = provision(options.servers)
     settings = Settings(**{name: getattr(options, name) for name in asdict(Settings())})
+    allow_descriptors(settings.idle_connections)
     measured = Measurement([SERVERS[name] for name in options.servers if name in versions], settings)
     for number in range(options.rounds):
         measured.round([WORKLOADS[name] for name in options.workloads], options.connections)
