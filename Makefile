@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 AT     := cd $(ROOT) &&
 CARGO  := $(shell command -v cargo)
 CRATES := $(shell find $(ROOT)/crates -name target -prune -o '(' -name '*.rs' -o -name 'Cargo.*' ')' -print)
+# The stable ABI needs no interpreter to be built, and the one that loads the module brings the symbols.
+STABLE := PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1
 # The native module, where there is Rust; every target works without it.
 MODULE := $(if $(CARGO),$(ROOT)/rocket_sup/engine/_native.abi3.so)
 
@@ -35,7 +37,9 @@ native: $(VENV)/.develops    ## build the native module again, in place; fails w
 	$(AT) ROCKET_NATIVE=1 $(BIN)/python setup.py --quiet build_ext --inplace
 
 rust:       ## format, lint and test the crates, changing nothing
-	$(AT) export PYO3_NO_PYTHON=1 && cd crates && cargo fmt --check && cargo clippy --all-targets -- -D warnings && cargo test -p rocket-core
+	$(AT) cd crates && cargo fmt --check
+	$(AT) cd crates && $(STABLE) cargo clippy --all-targets -- -D warnings
+	$(AT) cd crates && cargo test -p rocket-core
 
 wheels: $(VENV)/.develops    ## build a wheel for every CPython from 3.11 on, into dist/
 	$(AT) rm -rf build/wheels && ROCKET_NATIVE=1 $(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheels .
@@ -64,7 +68,8 @@ docs: $(VENV)/.develops $(MODULE)      ## write what is made from the code; chec
 	$(AT) $(BIN)/python -m docs.generate && $(BIN)/python -m pytest -q tests/docs
 
 clean:      ## remove the virtual environment, caches and what was built
-	$(AT) rm -rf $(VENV) .venv-debian build dist *.egg-info crates/target rocket_sup/engine/_native*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/build
+	$(AT) rm -rf $(VENV) .venv-debian build dist *.egg-info benchmarks/build crates/target rocket_sup/engine/_native*.so
+	$(AT) rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	$(AT) find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Built with the package, and again when a source of it is newer; without it, what is there serves on.
