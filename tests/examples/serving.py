@@ -7,14 +7,14 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from rocket_sup.config import Config
-from rocket_sup.engine.contract import Wire, WireBrief
-from rocket_sup.engine.portable import PortableEngine
+from rocket_sup.engine.choice import choose
+from rocket_sup.engine.contract import Engine, Wire, WireBrief
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
 
@@ -82,18 +82,24 @@ def exchange(
 
 
 @contextmanager
-def serve(router: Router) -> Iterator[Site]:
-    """Serve until the block ends; a loop in a thread, as an acceptor has one in a process."""
+def serve(router: Router, engine: Engine | None = None) -> Iterator[Site]:
+    """Serve until the block ends; a loop in a thread, as an acceptor has one in a process.
+
+    Args:
+        engine: which one serves; the one that is chosen by itself when None.
+    """
     router.freeze()
+    served_by = engine or choose(Config())
     ports: list[int] = []
+    stops: list[Callable[[], object]] = []
     ready, ended = threading.Event(), threading.Event()
-    engine = PortableEngine("asyncio", reason="tested")
-    loop = engine.new_loop()
-    stop = asyncio.Event()
 
     async def run() -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        stops.append(lambda: loop.call_soon_threadsafe(stop.set))
         log = EventLog(level="error")
-        wire = engine.make_wire(
+        wire = served_by.make_wire(
             WireBrief(
                 router=router,
                 config=Config(),
@@ -121,10 +127,11 @@ def serve(router: Router) -> Iterator[Site]:
 
     async def accept(listening: socket.socket, wire: Wire) -> None:
         while True:
-            sock, _ = await loop.sock_accept(listening)
+            sock, _ = await asyncio.get_running_loop().sock_accept(listening)
             wire.open(sock)
 
     def main() -> None:
+        loop = served_by.new_loop()  # here: a ring belongs to the thread that made it
         try:
             loop.run_until_complete(run())
         finally:
@@ -139,6 +146,6 @@ def serve(router: Router) -> Iterator[Site]:
         assert ports, "the site did not start"
         yield Site(ports[0])
     finally:
-        if not ended.is_set():
-            loop.call_soon_threadsafe(stop.set)
+        if stops and not ended.is_set():
+            stops[0]()
         thread.join(10)

@@ -1,4 +1,4 @@
-"""Every example does what it says, over a real socket."""
+"""Every example does what it says, over a real socket, on every engine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from rocket_sup.engine.contract import Engine
+from tests.conformance.conftest import engine  # noqa: F401 - a fixture
 from tests.examples.serving import Reply, Site, exchange, serve
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -18,7 +20,7 @@ Start = Callable[[str], tuple[Site, ModuleType]]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(engine: Engine) -> Iterator[Start]:  # noqa: F811 - the fixture
     """Serve an example by its name, from a module of its own, so that no test sees another's state."""
     with ExitStack() as stack:
 
@@ -28,7 +30,7 @@ def start() -> Iterator[Start]:
             assert specification.loader is not None
             module = importlib.util.module_from_spec(specification)
             specification.loader.exec_module(module)
-            return stack.enter_context(serve(module.app)), module
+            return stack.enter_context(serve(module.app, engine)), module
 
         yield start
 

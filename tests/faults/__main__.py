@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tests.faults import booting, limit, orphaned, restarts, storm
+from tests.faults import tree as trees
 from tests.faults.verdict import Row, table
 
 Say = Callable[[str], None]
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     names = list(scenarios(short=False))
     parser.add_argument("--only", default=",".join(names), help="comma-separated; default: %(default)s")
+    parser.add_argument(
+        "--engine", default=trees.ENGINE, help="server.engine of every tree; default: %(default)s"
+    )
     parser.add_argument("--short", action="store_true", help="a handful of each fault")
     parser.add_argument(
         "--seed", type=int, default=None, help="of the random moments; default: a new one, printed"
@@ -45,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else time.time_ns() % 1_000_000
     random.seed(seed)
+    trees.ENGINE = options.engine
     if options.keep:
         os.makedirs(options.keep, exist_ok=True)
     chosen = options.only.split(",")
@@ -55,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def say(text: str) -> None:
         sys.stderr.write(f"{time.monotonic() - began:7.1f} s  {text}\n")
 
-    say(f"seed {seed}")
+    say(f"seed {seed}, engine {options.engine}")
     rows: list[Row] = []
     for name, scenario in scenarios(short=options.short).items():
         if name in chosen:
