@@ -26,6 +26,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
+use std::process;
 use std::time::Duration;
 
 use io_uring::cqueue;
@@ -80,6 +81,8 @@ pub struct Uring {
     completed: Vec<cqueue::Entry>,
     batch: usize,
     bell: Bell,
+    /// The process that made it.
+    owner: u32,
 }
 
 impl Uring {
@@ -106,6 +109,7 @@ impl Uring {
             completed: Vec::new(),
             batch: options.batch.max(1),
             bell: Bell::new()?,
+            owner: process::id(),
         })
     }
 
@@ -328,6 +332,11 @@ impl Driver for Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
+        // A forked child has the object but not the memory that is shared with the kernel, and no say in what is
+        // under way for its parent.
+        if process::id() != self.owner {
+            return;
+        }
         for mut connection in mem::take(&mut self.connections) {
             connection.discard(&mut self.buffers);
         }
