@@ -27,6 +27,7 @@ DOCUMENTS = ["first-application.md", "routing.md"]
 UPLOADED = b"hello\n"
 
 
+@pytest.mark.usefixtures("pipe_of_libuv")
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_sessions_happen_as_printed(name: str, tmp_path: Path) -> None:
     """Every command of the document gives the lines printed below it."""
