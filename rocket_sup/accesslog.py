@@ -48,9 +48,10 @@ class AccessLog:
 
     Attributes:
         lost: lines dropped because the file took none, since the log was opened.
+        source: gives whole lines that were formatted elsewhere; asked at each `flush`.
     """
 
-    __slots__ = ("_backlog", "_entries", "_file", "_format", "_left", "lost")
+    __slots__ = ("_backlog", "_entries", "_file", "_format", "_left", "lost", "source")
 
     def __init__(self, *, format: str = "combined", file: str = "") -> None:
         """Open the log.
@@ -68,6 +69,7 @@ class AccessLog:
         self._entries: list[Entry] = []
         self._backlog = b""
         self.lost = 0
+        self.source: Callable[[], bytes] | None = None
 
     def append(
         self,
@@ -120,6 +122,8 @@ class AccessLog:
         if entries:
             self._backlog += self._formatted(entries)
             self._entries = []
+        if self.source is not None:
+            self._backlog += self.source()
         if self._backlog:
             self._write()
 

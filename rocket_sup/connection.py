@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 from rocket_sup.dispatch import refusal
 from rocket_sup.errors import RemoteProtocolError
 from rocket_sup.handling import failure, log_hook_failure
-from rocket_sup.hooks import SetupDecision
+from rocket_sup.hooks import SetupDecision, host_of
 from rocket_sup.http.framing import HEAD_END, has_head_end, parse_head, plain_head
 from rocket_sup.http.grammar import PLAIN_GET
 from rocket_sup.http.semantics import LENGTHS, MAX_LENGTH, MAX_READY_BYTES
@@ -67,7 +67,7 @@ class Connection(Intake):
         service.connections.add(self)
         peer = transport.get_extra_info("peername")
         self._client = peer if isinstance(peer, tuple) else (peer or "")
-        self._host = service.host_of(self._client)
+        self._host = host_of(self._client)
         self.idle_since = now = _monotonic()
         self.deadline = after(now, service.timeouts.first_byte)
         if service.hooks.setup:

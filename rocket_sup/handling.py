@@ -23,7 +23,15 @@ from rocket_sup.response import Answer
 from rocket_sup.router import Handler
 
 if TYPE_CHECKING:
+    from rocket_sup.log import EventLog
     from rocket_sup.service import Service
+
+
+class Logs(Protocol):
+    """Whoever has the log of failures; a service."""
+
+    @property
+    def log(self) -> EventLog: ...
 
 
 class Waiting(Protocol):
@@ -136,7 +144,7 @@ class Running:
         self._service.statistics.in_flight -= 1
 
 
-def failure(service: Service, request: Request, error: BaseException) -> Answer:
+def failure(service: Logs, request: Request, error: BaseException) -> Answer:
     """Answer what a handler or a hook raised: the client's fault by its status, else 500 and a log line."""
     if isinstance(error, RemoteProtocolError) and 400 <= error.status <= 599:
         return refusal(error.status, str(error))
@@ -144,7 +152,7 @@ def failure(service: Service, request: Request, error: BaseException) -> Answer:
     return refusal(500, "the application failed (RFC 9110 §15.6.1)")
 
 
-def log_failure(service: Service, request: Request, error: BaseException) -> None:
+def log_failure(service: Logs, request: Request, error: BaseException) -> None:
     """Log an exception with its request."""
     service.log.error(
         "handler_failed",
@@ -155,7 +163,7 @@ def log_failure(service: Service, request: Request, error: BaseException) -> Non
     )
 
 
-def log_hook_failure(service: Service, moment: str, error: Exception) -> None:
+def log_hook_failure(service: Logs, moment: str, error: Exception) -> None:
     """Log an exception of a hook that belongs to no request."""
     service.log.error(
         "hook_failed",

@@ -49,6 +49,11 @@ PreRoutingHook = Callable[["Request"], object]
 TeardownHook = Callable[[Client, Exception | None], None]
 
 
+def host_of(client: Client) -> str:
+    """Name a client in a log: its address without the port."""
+    return client[0] if isinstance(client, tuple) else client or "-"
+
+
 class Hooks:
     """The functions registered for each moment; empty lists cost their caller one truth test."""
 

@@ -14,6 +14,7 @@ from typing import Final
 from rocket_sup.dispatch import refusal
 from rocket_sup.errors import RemoteProtocolError
 from rocket_sup.exchange import Exchange
+from rocket_sup.hooks import host_of
 from rocket_sup.http.chunked import ChunkedContent
 from rocket_sup.http.framing import RequestHead
 from rocket_sup.http.semantics import CLOSE, CONTINUE, serialise
@@ -252,7 +253,7 @@ class Intake(Exchange):
             )
         )
         service.log.debug(
-            "request_refused", client=service.host_of(self._client), status=error.status, reason=str(error)
+            "request_refused", client=host_of(self._client), status=error.status, reason=str(error)
         )
         service.note(request, error.status, 0 if is_head else len(answer.body), 0.0, client=self._client)
         self._close_with(out)

@@ -86,6 +86,10 @@ class Link(asyncio.Protocol):
         """Say whether it may be closed in favour of others; a new connection is left a moment to ask."""
         return self.is_idle and (self._phase is IDLE or now - self.idle_since >= FRESH_IDLE_S)
 
+    def held_bytes(self) -> tuple[int, int]:
+        """Bytes received and not served yet, and bytes answered and not sent yet."""
+        return len(self._pending), self._transport.get_write_buffer_size()
+
     def close_idle(self) -> None:
         """Close an idle connection at once: nothing is owed that the client would have to read first."""
         self._phase = LINGER

@@ -270,6 +270,11 @@ class Router:
             return None
         return self._tables[method].find(segments)
 
+    def all_routes(self) -> list[Route]:
+        """List every route in the order of registration, and the fallback."""
+        routes = [route for route, _ in self._routes]
+        return [*routes, self.fallback_route] if self.fallback_route is not None else routes
+
     def allowed_methods(self, path: str) -> tuple[str, ...]:
         """List the methods for which a path has a route: sorted, HEAD with GET, OPTIONS always; () when no
         pattern matches the path.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from rocket_sup.accesslog import AccessLog
 from rocket_sup.config import Config
-from rocket_sup.hooks import Client
+from rocket_sup.hooks import Client, host_of
 from rocket_sup.http.semantics import Heads
 from rocket_sup.http.witness import Witness
 from rocket_sup.log import EventLog
@@ -181,12 +181,10 @@ class Service:
         if self.access_log is None:
             return
         if request is None:
-            self.access_log.append(
-                self.host_of(client), "-", "-", "-", status, body_bytes, duration_s, None, None
-            )
+            self.access_log.append(host_of(client), "-", "-", "-", status, body_bytes, duration_s, None, None)
             return
         self.access_log.append(
-            self.host_of(request.client),
+            host_of(request.client),
             request.method,
             request.target,
             request.http_version,
@@ -196,11 +194,6 @@ class Service:
             request.get_header("referer"),
             request.get_header("user-agent"),
         )
-
-    @staticmethod
-    def host_of(client: Client) -> str:
-        """Name a client in a log: its address without the port."""
-        return client[0] if isinstance(client, tuple) else client or "-"
 
     def refresh_heads(self, now: float) -> None:
         """Write the date anew."""

@@ -91,6 +91,9 @@ class Wire(Protocol):
     def connection_count(self) -> int:
         """Connections that are open, or on their way to be."""
 
+    def held_bytes(self) -> tuple[int, int]:
+        """Bytes held for all connections: received and not served yet, answered and not sent yet."""
+
     def longest_idle_since(self) -> float | None:
         """Monotonic seconds since when the longest-idle connection is idle; None when none is."""
 

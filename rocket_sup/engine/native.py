@@ -13,10 +13,13 @@ import importlib.util
 import os
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from rocket_sup.config import Config
 from rocket_sup.engine.contract import Wire, WireBrief
+from rocket_sup.engine.nativewire import NativeWire
+from rocket_sup.engine.portable import new_loop
+from rocket_sup.engine.selector import NativeSelector
 
 NOT_BUILT: Final = "the native module is not built: install Rust and reinstall, or accept about 1.4x the CPU"
 # A module built from another version of the source may be lying about; it is known by what it lacks.
@@ -75,11 +78,24 @@ class NativeEngine:
         self.is_fallback = is_fallback
         self._module = module
         self._config = config
+        self._is_selector = config.server.loop != "uvloop"
+        self._reactor: Any = None
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
-        """Make the event loop."""
-        raise NotImplementedError
+        """Make the event loop: asyncio's own, with the reactor as its selector; uvloop when it is asked for.
+
+        Raises:
+            ImportError: uvloop is asked for and not installed.
+            OSError: the kernel gives no more.
+        """
+        ring = self._config.engine_io_uring if self.name == "io_uring" else None
+        self._reactor = self._module.Reactor(ring)
+        if self._is_selector:
+            loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop(NativeSelector(self._reactor))
+            self._reactor.attach_loop(loop)
+            return loop
+        return new_loop("uvloop")
 
     def make_wire(self, brief: WireBrief) -> Wire:
         """Make a wire on a loop of `new_loop`."""
-        raise NotImplementedError
+        return NativeWire(self._module, self._reactor, brief, is_selector=self._is_selector)

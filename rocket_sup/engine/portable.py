@@ -95,6 +95,11 @@ class PortableWire(Service):
         """Connections that are open, or on their way to be."""
         return self._count
 
+    def held_bytes(self) -> tuple[int, int]:
+        """Bytes received and not served yet, and bytes answered and not sent yet."""
+        held = [connection.held_bytes() for connection in self.connections]
+        return sum(received for received, _ in held), sum(unsent for _, unsent in held)
+
     async def _connect(self, sock: socket.socket) -> None:
         is_made = False
 

@@ -11,6 +11,7 @@ import pytest
 
 from rocket_sup.config import Config
 from rocket_sup.engine.contract import Engine
+from rocket_sup.engine.native import NativeEngine, load
 from rocket_sup.engine.portable import PortableEngine
 from rocket_sup.router import Router
 from tests.conformance.application import make_router
@@ -20,6 +21,23 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "python on asyncio": lambda: PortableEngine("asyncio", reason="tested"),
     "python on uvloop": lambda: PortableEngine("uvloop", reason="tested"),
 }
+
+
+def _native(name: str, loop: str) -> Callable[[], Engine]:
+    def make() -> Engine:
+        module, _ = load()
+        assert module is not None
+        config = Config(server=dataclasses.replace(Config().server, loop=loop))
+        return NativeEngine(module, name, config, reason="tested")
+
+    return make
+
+
+if (found := load()[0]) is not None:
+    ENGINES["epoll on asyncio"] = _native("epoll", "asyncio")
+    ENGINES["epoll on uvloop"] = _native("epoll", "uvloop")
+    if found.probe_uring() is None:
+        ENGINES["io_uring on asyncio"] = _native("io_uring", "asyncio")
 
 
 @pytest.fixture(params=ENGINES)

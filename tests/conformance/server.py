@@ -151,16 +151,10 @@ class Server:
         """Serve; `address` is known afterwards."""
         self._clients: list[Client] = []
         self._log = EventLog(level="debug", format="json", file=self.log_path)
-        self.loop = self.engine.new_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         ready = threading.Event()
-        self.loop.call_soon(ready.set)
-        self._made = self.loop.create_task(self._open())
+        self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
         self._thread.start()
         assert ready.wait(PATIENCE_S)
-        self.call(lambda: None)
-        while self.address is None:
-            self.call(lambda: None)
 
     def connect(self) -> Client:
         """Return a new connection; it is closed when the server stops."""
@@ -206,8 +200,12 @@ class Server:
         self._log.close()
         assert not self._thread.is_alive()
 
-    def _run(self) -> None:
+    def _run(self, ready: threading.Event) -> None:
+        """Be the server; the loop is made here, because a ring knows the thread that made it."""
+        self.loop = self.engine.new_loop()
         asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._open())
+        self.loop.call_soon(ready.set)
         self.loop.run_forever()
 
     async def _open(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rocket_sup.errors import LocalProtocolError
-from rocket_sup.hooks import Hooks, RoutingDecision, SetupDecision, check_hook
+from rocket_sup.hooks import Hooks, RoutingDecision, SetupDecision, check_hook, host_of
 
 CLIENT = ("127.0.0.1", 4711)
 REQUEST: Any = object()  # hooks pass the request on and never look at it
@@ -92,3 +92,9 @@ def test_coroutine_functions_are_no_hooks() -> None:
     check_hook(lambda client: None)
     with pytest.raises(LocalProtocolError, match="'late' is 'async def'"):
         check_hook(late)
+
+
+@pytest.mark.parametrize(("client", "name"), [(("192.0.2.1", 80), "192.0.2.1"), ("", "-"), ("/a", "/a")])
+def test_a_client_has_a_name_in_logs(client: Any, name: str) -> None:
+    """Its address without the port, its path, or a dash."""
+    assert name == host_of(client)

@@ -37,7 +37,10 @@ COLUMNS = {
         " http.query http.forms"
     ),
     # the wire behind one contract, in Python or native
-    "engine": "engine.contract engine.portable engine.native engine.choice",
+    "engine": (
+        "engine.contract engine.portable engine.selector engine.desk engine.nativewire engine.native"
+        " engine.choice"
+    ),
     # where the columns meet
     "meeting": "acceptor admission",
     # the way in

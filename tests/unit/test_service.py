@@ -171,12 +171,6 @@ def test_a_short_head_is_surely_within_the_limits(make: Callable[..., Service]) 
     assert not service.allows_plain(100, b"x" * 512)
 
 
-@pytest.mark.parametrize(("client", "name"), [(("192.0.2.1", 80), "192.0.2.1"), ("", "-"), ("/a", "/a")])
-def test_a_client_has_a_name_in_logs(client: Any, name: str) -> None:
-    """Its address without the port, its path, or a dash."""
-    assert Service.host_of(client) == name
-
-
 def test_what_could_not_be_read_is_logged_too(make: Callable[..., Service]) -> None:
     """With dashes for what nobody knows."""
     lines: list[tuple[object, ...]] = []

@@ -2,6 +2,7 @@
 //!
 //! Two drivers behave alike: `epoll`, which is always there, and `uring`, where the kernel allows it.
 
+pub mod closed;
 pub mod epoll;
 pub mod probe;
 mod socket;

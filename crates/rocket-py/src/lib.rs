@@ -1,15 +1,20 @@
 //! The native engine as a Python module: converts and maps errors, decides nothing.
 
-use pyo3::prelude::*;
-
-pub mod answers;
-pub mod doors;
-pub mod request;
+mod answers;
+mod app;
+mod doors;
+mod flight;
+mod http;
+mod journal;
+mod reactor;
+mod request;
 mod routing;
-pub mod slot;
-pub mod spare;
-pub mod task;
-pub mod unlimited;
+mod slot;
+mod spare;
+mod task;
+mod unlimited;
+
+use pyo3::prelude::*;
 
 /// The module `rocket_sup.engine._native`.
 #[pymodule(gil_used = true)]
@@ -17,6 +22,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<request::Request>()?;
     module.add_class::<task::NativeTask>()?;
     module.add_class::<task::TaskRuntime>()?;
+    module.add_class::<reactor::Reactor>()?;
+    module.add_class::<http::Http>()?;
+    module.add_function(wrap_pyfunction!(reactor::probe_uring, module)?)?;
     doors::register(module)?;
     routing::register(module)
 }

@@ -1,0 +1,255 @@
+//! HTTP connections as Python sees them: the native part of a wire (`rocket_sup/engine/native.py`).
+
+use std::cell::OnceCell;
+use std::rc::{Rc, Weak};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3::{PyTraverseError, PyVisit};
+use rocket_core::driver::Token;
+use rocket_core::http1::{Settings, Timeouts};
+use rocket_core::limits::Limits;
+use rocket_core::server::Server;
+
+use crate::app::{Guest, PyApp};
+use crate::reactor::{Reactor, Resident};
+use crate::task::{Sink, TaskRuntime};
+
+/// The connections of one wire.
+#[pyclass(frozen, module = "rocket_sup.engine._native")]
+pub struct Http {
+    server: Rc<Server<PyApp>>,
+}
+
+// SAFETY: every method takes the interpreter's lock, which gives one thread at a time all of it; handlers, which
+// may let it go, run while nothing here is borrowed but the reactor's `is_inside`.
+unsafe impl Send for Http {}
+// SAFETY: as above.
+unsafe impl Sync for Http {}
+
+#[pymethods]
+impl Http {
+    /// Serve what a desk describes (`rocket_sup/engine/desk.py`), on a reactor.
+    #[new]
+    fn new(py: Python<'_>, reactor: &Bound<'_, Reactor>, desk: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let place: Place = Place::default();
+        let sink = Box::new(Hand(Rc::clone(&place)));
+        let tasks = Py::new(py, TaskRuntime::new(&desk.getattr("loop")?, sink)?)?;
+        let app = PyApp::new(py, desk, tasks)?;
+        let server = Rc::new(Server::new(app, read_settings(desk)?, reactor.get().driver()));
+        let _ = place.set(Rc::downgrade(&server));
+        reactor.get().house(Rc::new(Residence(Rc::clone(&server))))?;
+        Ok(Self { server })
+    }
+
+    /// Serve a connected, non-blocking socket, which is ours from now on; `client` as its socket names it.
+    fn open(&self, fd: i32, client: Py<PyAny>) -> PyResult<()> {
+        self.server.open(fd, |token| Guest::new(token, client))?;
+        Ok(())
+    }
+
+    /// Open connections.
+    fn __len__(&self) -> usize {
+        self.server.len()
+    }
+
+    /// A wire without connections is a wire.
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    #[getter]
+    fn is_draining(&self) -> bool {
+        self.server.is_draining()
+    }
+
+    #[setter]
+    fn set_is_draining(&self, is_draining: bool) {
+        self.server.set_draining(is_draining);
+    }
+
+    /// See `Wire.held_bytes`.
+    fn held_bytes(&self) -> (usize, usize) {
+        self.server.held_bytes()
+    }
+
+    /// See `Wire.drain`.
+    fn drain(&self) -> PyResult<()> {
+        self.server.drain();
+        self.server.app().check()
+    }
+
+    /// See `Wire.abort_all`.
+    fn abort_all(&self) -> PyResult<()> {
+        self.server.abort_all();
+        self.server.app().check()
+    }
+
+    /// See `Wire.longest_idle_since`.
+    fn longest_idle_since(&self) -> Option<f64> {
+        self.server.longest_idle_since().map(|since| since as f64 / 1e9)
+    }
+
+    /// See `Wire.close_longest_idle`.
+    fn close_longest_idle(&self) -> PyResult<bool> {
+        let is_closed = self.server.close_longest_idle();
+        self.server.app().check()?;
+        Ok(is_closed)
+    }
+
+    /// A handler in a thread has ended: its value, or its exception.
+    fn on_thread(
+        &self,
+        py: Python<'_>,
+        token: Token,
+        value: Bound<'_, PyAny>,
+        is_error: bool,
+    ) -> PyResult<()> {
+        let result = if is_error { Err(PyErr::from_value(value)) } else { Ok(value) };
+        hand_over(py, &self.server, token, result);
+        self.server.app().check()
+    }
+
+    /// The access log's lines since the last call.
+    fn take_log<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.server.app().take_log().unwrap_or_default())
+    }
+
+    #[getter]
+    fn requests(&self) -> u64 {
+        self.server.app().statistics().requests()
+    }
+
+    #[getter]
+    fn bytes_received(&self) -> u64 {
+        self.server.app().statistics().bytes_received
+    }
+
+    #[getter]
+    fn bytes_sent(&self) -> u64 {
+        self.server.app().statistics().bytes_sent
+    }
+
+    #[getter]
+    fn in_flight(&self) -> u64 {
+        self.server.app().statistics().in_flight
+    }
+
+    #[getter]
+    fn statuses(&self) -> Vec<u64> {
+        self.server.app().statistics().statuses().to_vec()
+    }
+
+    #[getter]
+    fn latency(&self) -> Vec<u64> {
+        self.server.app().statistics().latency().to_vec()
+    }
+}
+
+/// Where the server will be found once it is made.
+type Place = Rc<OnceCell<Weak<Server<PyApp>>>>;
+
+/// Hands on what tasks come to.
+struct Hand(Place);
+
+// SAFETY: as of `Http`.
+unsafe impl Send for Hand {}
+// SAFETY: as of `Http`.
+unsafe impl Sync for Hand {}
+
+impl Sink for Hand {
+    fn traverse(&self, _visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Ok(()) // the server is given up by `Reactor.close`, not by the collector
+    }
+
+    fn ended<'py>(&self, py: Python<'py>, token: Token, outcome: PyResult<Bound<'py, PyAny>>) {
+        if let Some(server) = self.0.get().and_then(Weak::upgrade) {
+            hand_over(py, &server, token, outcome);
+        }
+    }
+}
+
+/// Bring the result of a handler that waited to its connection, or drop it when nobody waits any more.
+fn hand_over(py: Python<'_>, server: &Rc<Server<PyApp>>, token: Token, result: PyResult<Bound<'_, PyAny>>) {
+    let app = server.app();
+    let mut result = Some(result);
+    server.on_handled(token, |guest, running, terms, output| {
+        result.take().is_none_or(|result| app.conclude(py, guest, running, result, terms, output))
+    });
+    if let Some(result) = result {
+        app.drop_result(py, token, result);
+    }
+    if server.has_more() {
+        app.wake(py);
+    }
+}
+
+fn read_settings(desk: &Bound<'_, PyAny>) -> PyResult<Settings> {
+    let py = desk.py();
+    let limits = desk.getattr(intern!(py, "limits"))?;
+    let timeouts = desk.getattr(intern!(py, "timeouts"))?;
+    let limit = |name: &str| limits.getattr(name)?.extract::<usize>();
+    let millis =
+        |name: &str| Ok::<u64, PyErr>((timeouts.getattr(name)?.extract::<f64>()? * 1e3).ceil() as u64);
+    Ok(Settings {
+        limits: Limits {
+            request_line: limit("request_line")?,
+            head: limit("head")?,
+            headers: limit("headers")?,
+            chunk_extensions: limit("chunk_extensions")?,
+            trailers: limit("trailers")?,
+        },
+        timeouts: Timeouts {
+            first_byte: millis("first_byte")?,
+            head: millis("head")?,
+            body: millis("body")?,
+            body_min_rate: timeouts.getattr("body_min_rate")?.extract::<f64>()? as u64,
+            idle: millis("idle")?,
+            write: millis("write")?,
+            handler: millis("handler")?,
+        },
+        pipeline: limit("pipeline")?,
+    })
+}
+
+/// The server, as its reactor sees it.
+struct Residence(Rc<Server<PyApp>>);
+
+impl Resident for Residence {
+    fn refresh(&self) {
+        self.0.app().refresh();
+    }
+
+    fn on_readable(&self, token: Token) {
+        self.0.on_readable(token);
+    }
+
+    fn on_writable(&self, token: Token) {
+        self.0.on_writable(token);
+    }
+
+    fn on_broken(&self, token: Token) {
+        self.0.on_broken(token);
+    }
+
+    fn go_on(&self) {
+        self.0.go_on();
+    }
+
+    fn has_more(&self) -> bool {
+        self.0.has_more()
+    }
+
+    fn on_time(&self, now: u64) {
+        self.0.on_time(now);
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.0.next_deadline()
+    }
+
+    fn check(&self) -> PyResult<()> {
+        self.0.app().check()
+    }
+}

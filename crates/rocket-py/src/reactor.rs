@@ -1,0 +1,346 @@
+//! The reactor: a selector for asyncio that serves HTTP inside `select`, until asyncio has work.
+//!
+//! One driver watches the descriptors of asyncio and all connections. `select` stays inside, and no turn of
+//! Python's loop runs, as long as only connections have something: it returns when a descriptor of asyncio's
+//! is ready, a callback is, a timer came or changed, the loop is to stop, or the time is over. Under a loop that
+//! is not ours (uvloop) the same reactor is turned by `turn`, whenever `fileno` is readable.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use rocket_core::clock::monotonic_ns;
+use rocket_core::driver::closed::Closed;
+use rocket_core::driver::epoll::Epoll;
+use rocket_core::driver::probe;
+use rocket_core::driver::uring::{RingOptions, Uring};
+use rocket_core::driver::{Driver, Event, Token};
+
+/// After this long in one batch the loop gets its turn: handlers may be slow.
+const BATCH_NS: u64 = 2_000_000;
+/// What a descriptor is ready for: itself, and a mask of EVENT_READ and EVENT_WRITE.
+type Ready = (i32, u32);
+
+/// What tells that asyncio has work. Three attributes of `BaseEventLoop` that have no public name; a loop
+/// without them gets its turn after every batch.
+struct Loop {
+    event_loop: Py<PyAny>,
+    ready: Py<PyAny>,
+}
+
+/// What a reactor serves: HTTP connections, or others. One reactor serves one kind.
+pub trait Resident {
+    /// A batch begins.
+    fn refresh(&self);
+    /// See `Event::Readable`.
+    fn on_readable(&self, token: Token);
+    /// See `Event::Writable`.
+    fn on_writable(&self, token: Token);
+    /// See `Event::Broken`.
+    fn on_broken(&self, token: Token);
+    /// Do what was left for the next turn.
+    fn go_on(&self);
+    /// Something was left for the next turn.
+    fn has_more(&self) -> bool;
+    /// Act on deadlines that have passed; monotonic milliseconds.
+    fn on_time(&self, now: u64);
+    /// When `on_time` may next have something to do.
+    fn next_deadline(&self) -> Option<u64>;
+    /// What has to leave `select`, an interrupt for example.
+    ///
+    /// # Errors
+    /// That.
+    fn check(&self) -> PyResult<()>;
+}
+
+/// See the module's description.
+#[pyclass(frozen, module = "rocket_sup.engine._native")]
+pub struct Reactor {
+    driver: Rc<RefCell<Box<dyn Driver>>>,
+    resident: RefCell<Option<Rc<dyn Resident>>>,
+    event_loop: RefCell<Option<Loop>>,
+    events: RefCell<Vec<Event>>,
+    /// Events of an earlier batch that had no time, in reverse.
+    left: RefCell<Vec<Event>>,
+    is_inside: Cell<bool>,
+}
+
+// SAFETY: every method takes the interpreter's lock, which gives one thread at a time all of it. The lock is
+// let go in `wait` alone, and there the driver stays borrowed: whoever comes meanwhile gets an error.
+unsafe impl Send for Reactor {}
+// SAFETY: as above.
+unsafe impl Sync for Reactor {}
+
+#[pymethods]
+impl Reactor {
+    /// Make a reactor on epoll, or on io_uring with the options of `[engine.io_uring]`.
+    #[new]
+    #[pyo3(signature = (ring=None))]
+    fn new(ring: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let driver: Box<dyn Driver> = match ring {
+            None => Box::new(Epoll::new()?),
+            Some(options) => Box::new(Uring::new(&read_ring(options)?)?),
+        };
+        Ok(Self {
+            driver: Rc::new(RefCell::new(driver)),
+            resident: RefCell::new(None),
+            event_loop: RefCell::new(None),
+            events: RefCell::new(Vec::with_capacity(512)),
+            left: RefCell::new(Vec::new()),
+            is_inside: Cell::new(false),
+        })
+    }
+
+    /// Know the loop whose selector this is.
+    fn attach_loop(&self, event_loop: &Bound<'_, PyAny>) {
+        let find = |name: &str| event_loop.getattr(name).ok().map(Bound::unbind);
+        if let (Some(ready), Some(_), Some(_)) = (find("_ready"), find("_scheduled"), find("_stopping")) {
+            *self.event_loop.borrow_mut() = Some(Loop { event_loop: event_loop.clone().unbind(), ready });
+        }
+    }
+
+    /// Watch a descriptor for a mask of EVENT_READ and EVENT_WRITE, or for another mask than before.
+    fn watch(&self, fd: i32, mask: u32) -> PyResult<()> {
+        Ok(self.idle_driver()?.watch(fd, mask)?)
+    }
+
+    /// Watch it no more.
+    fn unwatch(&self, fd: i32) -> PyResult<()> {
+        Ok(self.idle_driver()?.unwatch(fd)?)
+    }
+
+    /// Give everything up: descriptors, connections and what they refer to.
+    fn close(&self) -> PyResult<()> {
+        *self.idle_driver()? = Box::new(Closed);
+        *self.resident.borrow_mut() = None;
+        *self.event_loop.borrow_mut() = None;
+        Ok(())
+    }
+
+    /// A descriptor that is readable when `turn` has something to do.
+    fn fileno(&self) -> i32 {
+        self.driver.borrow().fileno()
+    }
+
+    /// Serve until asyncio has work: the descriptors that are ready.
+    ///
+    /// `timeout` in seconds; None for ever, zero or less for one look.
+    fn select(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<Ready>> {
+        if self.is_inside.replace(true) {
+            return Err(PyRuntimeError::new_err("select is running already"));
+        }
+        let result = self.serve(py, timeout);
+        self.is_inside.set(false);
+        result
+    }
+
+    /// Serve what there is, for a loop that is not ours: true when there is more.
+    fn turn(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.is_inside.replace(true) {
+            return Ok(true); // a handler turns the reactor that called it
+        }
+        let mut ready = Vec::new();
+        let result = self.wait(py, Some(Duration::ZERO)).and_then(|()| self.run_batch(&mut ready));
+        self.is_inside.set(false);
+        result?;
+        Ok(self.has_more())
+    }
+}
+
+impl Reactor {
+    /// The driver, for what is served on it.
+    pub fn driver(&self) -> Rc<RefCell<Box<dyn Driver>>> {
+        Rc::clone(&self.driver)
+    }
+
+    /// The driver, while nobody waits with it.
+    fn idle_driver(&self) -> PyResult<RefMut<'_, Box<dyn Driver>>> {
+        let message = "the loop waits in another thread: call_soon_threadsafe is the way in";
+        self.driver.try_borrow_mut().map_err(|_| PyRuntimeError::new_err(message))
+    }
+
+    /// Give it connections to serve.
+    ///
+    /// # Errors
+    /// It has some.
+    pub fn house(&self, resident: Rc<dyn Resident>) -> PyResult<()> {
+        let mut place = self.resident.borrow_mut();
+        if place.is_some() {
+            return Err(PyRuntimeError::new_err("this reactor serves already"));
+        }
+        *place = Some(resident);
+        Ok(())
+    }
+
+    fn serve(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<Ready>> {
+        let began = monotonic_ns();
+        let until = match timeout {
+            None => None,
+            Some(seconds) if seconds <= 0.0 => Some(began),
+            Some(seconds) => Some(began.saturating_add((seconds * 1e9) as u64)),
+        };
+        let timer = self.first_timer(py);
+        let mut ready = Vec::new();
+        let mut now = began;
+        loop {
+            self.wait(py, self.patience(until, now))?;
+            self.run_batch(&mut ready)?;
+            now = monotonic_ns();
+            if !ready.is_empty()
+                || until.is_some_and(|until| now >= until)
+                || self.has_loop_work(py, timer)?
+            {
+                return Ok(ready);
+            }
+        }
+    }
+
+    /// How long the driver may wait.
+    fn patience(&self, until: Option<u64>, now: u64) -> Option<Duration> {
+        if self.has_more() {
+            return Some(Duration::ZERO);
+        }
+        let left = until.map(|until| Duration::from_nanos(until.saturating_sub(now)));
+        let due = self.resident.borrow().as_ref().and_then(|resident| resident.next_deadline());
+        let due = due.map(|due| Duration::from_nanos((due * 1_000_000).saturating_sub(now)));
+        match (left, due) {
+            (Some(left), Some(due)) => Some(left.min(due)),
+            (left, due) => left.or(due),
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        !self.left.borrow().is_empty()
+            || self.resident.borrow().as_ref().is_some_and(|resident| resident.has_more())
+    }
+
+    /// Wait for events; other threads run meanwhile, if there is anything to wait for.
+    fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
+        if !self.left.borrow().is_empty() {
+            return Ok(());
+        }
+        let mut driver = self.driver.borrow_mut();
+        let mut events = self.events.borrow_mut();
+        events.clear();
+        driver.wait(Some(Duration::ZERO), &mut events)?;
+        if !events.is_empty() || timeout == Some(Duration::ZERO) {
+            return Ok(());
+        }
+        let alone = Alone((&mut **driver, &mut *events));
+        py.detach(move || alone.wait(timeout))?;
+        Ok(())
+    }
+
+    /// Act on what was waited for, on what is left from before and on deadlines, within the time of a batch.
+    fn run_batch(&self, ready: &mut Vec<Ready>) -> PyResult<()> {
+        let resident = self.resident.borrow().clone();
+        let Some(resident) = resident else {
+            for event in self.events.borrow_mut().drain(..) {
+                if let Event::Foreign(fd, mask) = event {
+                    ready.push((fd, mask));
+                }
+            }
+            return Ok(());
+        };
+        let began = monotonic_ns();
+        resident.refresh();
+        let mut batch = std::mem::take(&mut *self.left.borrow_mut());
+        if batch.is_empty() {
+            std::mem::swap(&mut batch, &mut *self.events.borrow_mut());
+            batch.reverse();
+        }
+        while let Some(event) = batch.pop() {
+            match event {
+                Event::Readable(token) => resident.on_readable(token),
+                Event::Writable(token) => resident.on_writable(token),
+                Event::Broken(token) => resident.on_broken(token),
+                Event::Foreign(fd, mask) => {
+                    ready.push((fd, mask));
+                    continue;
+                }
+                #[allow(unreachable_patterns)]
+                _ => continue,
+            }
+            resident.check()?;
+            if monotonic_ns() - began > BATCH_NS {
+                break;
+            }
+        }
+        if batch.is_empty() {
+            *self.events.borrow_mut() = batch;
+        } else {
+            *self.left.borrow_mut() = batch;
+        }
+        resident.go_on();
+        resident.on_time(monotonic_ns() / 1_000_000);
+        resident.check()?;
+        Ok(())
+    }
+
+    /// The timer that comes first, by its address, and how many there are: changes when handlers make timers.
+    fn first_timer(&self, py: Python<'_>) -> (usize, usize) {
+        let event_loop = self.event_loop.borrow();
+        let Some(event_loop) = &*event_loop else { return (0, 0) };
+        // Asked for anew each time: the loop replaces the list when many timers were cancelled.
+        let Ok(scheduled) = event_loop.event_loop.bind(py).getattr(intern!(py, "_scheduled")) else {
+            return (0, 0);
+        };
+        let count = scheduled.len().unwrap_or(0);
+        let first =
+            if count == 0 { 0 } else { scheduled.get_item(0).map_or(0, |first| first.as_ptr() as usize) };
+        (first, count)
+    }
+
+    fn has_loop_work(&self, py: Python<'_>, timer: (usize, usize)) -> PyResult<bool> {
+        {
+            let event_loop = self.event_loop.borrow();
+            let Some(event_loop) = &*event_loop else { return Ok(true) };
+            if event_loop.ready.bind(py).len()? > 0 {
+                return Ok(true);
+            }
+            if event_loop.event_loop.bind(py).getattr(intern!(py, "_stopping"))?.is_truthy()? {
+                return Ok(true);
+            }
+        }
+        Ok(self.first_timer(py) != timer)
+    }
+}
+
+fn read_ring(options: &Bound<'_, PyAny>) -> PyResult<RingOptions> {
+    let cpu: i64 = options.getattr("sqpoll_cpu")?.extract()?;
+    let idle_s: f64 = options.getattr("sqpoll_idle")?.extract()?;
+    Ok(RingOptions {
+        entries: options.getattr("entries")?.extract()?,
+        buffer_size: options.getattr("buffer_size")?.extract()?,
+        buffers: options.getattr("buffers")?.extract()?,
+        batch: options.getattr("batch")?.extract()?,
+        single_issuer: options.getattr("single_issuer")?.extract()?,
+        sqpoll: options.getattr("sqpoll")?.extract()?,
+        sqpoll_cpu: u32::try_from(cpu).ok(),
+        sqpoll_idle_ms: (idle_s * 1e3) as u32,
+    })
+}
+
+/// Say why io_uring cannot be used here; None when it can.
+#[pyfunction]
+pub fn probe_uring() -> Option<String> {
+    probe::probe_uring().err()
+}
+
+/// A wait with the driver, on whatever thread; nobody else has it meanwhile, for it is borrowed.
+struct Alone<'a>((&'a mut dyn Driver, &'a mut Vec<Event>));
+
+// SAFETY: `Reactor` is bound to one thread; the closure that gets this runs on that thread, before `detach`
+// returns.
+unsafe impl Send for Alone<'_> {}
+
+impl Alone<'_> {
+    fn wait(self, timeout: Option<Duration>) -> io::Result<()> {
+        let (driver, events) = self.0;
+        driver.wait(timeout, events)
+    }
+}

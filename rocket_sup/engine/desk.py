@@ -1,0 +1,182 @@
+"""The desk of a native wire: what the native engine asks Python for, because it is rare.
+
+Routes are found and plain answers written natively. Hooks, methods and paths without a route, faults,
+failures, threads and the end of a connection come here, to the functions that serve the portable engine too:
+there is one truth about them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from rocket_sup.dispatch import decide, refusal
+from rocket_sup.engine.contract import WireBrief
+from rocket_sup.errors import RemoteProtocolError, TransportError
+from rocket_sup.handling import failure, log_failure, log_hook_failure
+from rocket_sup.hooks import Client, SetupDecision, host_of
+from rocket_sup.request import Request
+from rocket_sup.response import Answer
+from rocket_sup.router import Handler, Route
+
+if TYPE_CHECKING:
+    from rocket_sup.accesslog import AccessLog
+    from rocket_sup.config import LimitsConfig, TimeoutsConfig
+    from rocket_sup.log import EventLog
+
+Deliver = Callable[[int, object, bool], None]
+
+TOO_SLOW: Final = "the application took too long (RFC 9110 §15.6.4)"
+
+
+class Desk:
+    """What one native wire is served with.
+
+    Attributes:
+        routes: every route and the fallback; native code finds a route among them by identity.
+        context: every handler runs in a copy of it.
+        is_awaitable: tells an awaitable result from one to be written.
+        deliver: takes what a handler in a thread came to; set by the wire.
+        wake: called when something is to be done before any descriptor is ready; None when the loop asks the
+            reactor anyway.
+    """
+
+    is_awaitable = staticmethod(inspect.isawaitable)
+    refusal = staticmethod(refusal)
+
+    def __init__(self, brief: WireBrief, *, wake: Callable[[], None] | None = None) -> None:
+        router, config = brief.router, brief.config
+        self.loop: asyncio.AbstractEventLoop = brief.loop
+        self.log: EventLog = brief.log
+        self.access_log: AccessLog | None = brief.access_log
+        self.access_format: str = config.log.access if brief.access_log is not None else ""
+        self.flight_box = brief.flight_box
+        self.limits: LimitsConfig = config.limits
+        self.timeouts: TimeoutsConfig = config.timeouts
+        self.max_body: int = config.server.max_body
+        self.routes: list[Route] = router.all_routes()
+        self.has_pre_routing: bool = bool(router.hooks.pre_routing)
+        self.has_setup: bool = bool(router.hooks.setup)
+        self.context = contextvars.copy_context()
+        self.deliver: Deliver = _forget
+        self.wake = wake
+        self._router = router
+        self._hooks = router.hooks
+        self._on_closed = brief.on_closed
+        self._on_stop_accepting = brief.on_stop_accepting
+        self._threads = config.acceptor.threads
+        self._executor: ThreadPoolExecutor | None = None
+
+    # --- requests ---
+
+    def decide(self, request: Request) -> Route | Answer | None:
+        """Find what serves a request that no route was found for; see `dispatch.decide`."""
+        return decide(self._router, request)
+
+    def failure(self, request: Request, error: BaseException) -> Answer:
+        """Answer what a handler or a hook raised."""
+        return failure(self, request, error)
+
+    def log_failure(self, request: Request, error: BaseException) -> None:
+        """Log what a handler raised that nobody waits for any more."""
+        log_failure(self, request, error)
+
+    def refuse(self, status: int, reason: str, client: Client) -> Answer:
+        """Answer a fault of the client."""
+        self.log.debug("request_refused", client=host_of(client), status=status, reason=reason)
+        return refusal(status, reason)
+
+    def too_slow(self, request: Request) -> Answer:
+        """Answer for a handler whose deadline has passed."""
+        self.log.warning("handler_too_slow", method=request.method, target=request.target)
+        return refusal(503, TOO_SLOW)
+
+    @staticmethod
+    async def wait_for(awaitable: Awaitable[object]) -> object:
+        """Make a coroutine of any awaitable."""
+        return await awaitable
+
+    # --- threads ---
+
+    def start_thread(self, handler: Handler, request: Request, token: int) -> Future[object]:
+        """Call a blocking handler in a thread; its result is delivered on the loop, under the token."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rocket-handler")
+        context = self.context.copy()
+        future: Future[object] = self._executor.submit(context.run, handler, request)
+        future.add_done_callback(lambda done: self._on_thread_done(done, token))
+        return future
+
+    def _on_thread_done(self, future: Future[object], token: int) -> None:
+        """Bring the result to the loop; runs in the handler's thread, or in ours when it was cancelled."""
+        if future.cancelled():
+            return
+        error = future.exception()
+        result = future.result() if error is None else error
+        try:
+            self.loop.call_soon_threadsafe(
+                self.deliver, token, result, error is not None, context=self.context
+            )
+        except RuntimeError:  # the loop is closed: nobody waits
+            return
+
+    def close(self) -> None:
+        """Let the threads end when their handlers do; deliver nothing any more."""
+        self.deliver = _forget
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+
+    # --- connections ---
+
+    def admits(self, client: Client) -> bool:
+        """Ask the setup hooks about a new connection; False drops it."""
+        try:
+            decision = self._hooks.run_setup(client)
+        except Exception as error:
+            log_hook_failure(self, "setup", error)
+            decision = SetupDecision.DROP
+        if decision is SetupDecision.STOP_ACCEPTING:
+            self._on_stop_accepting()
+        return decision is SetupDecision.PROCEED
+
+    def on_closed(self, client: Client, kind: str, status: int, text: str) -> None:
+        """A connection is gone.
+
+        Args:
+            client: whose.
+            kind: "" ended by agreement; "fault" of the client, with status and text; "unread", it did not
+                read; "slow", the handler's deadline passed; "broken", with errno as status.
+        """
+        if self._hooks.teardown:
+            try:
+                self._hooks.run_teardown(client, _error_of(kind, status, text))
+            except Exception as error:
+                log_hook_failure(self, "teardown", error)
+        self._on_closed()
+
+    def flush_log(self) -> None:
+        """Take over the lines of the access log."""
+        if self.access_log is not None:
+            self.access_log.flush()
+
+
+def _error_of(kind: str, status: int, text: str) -> Exception | None:
+    match kind:
+        case "fault":
+            return RemoteProtocolError(text, status=status)
+        case "unread":
+            return TransportError("the client does not read its answer")
+        case "slow":
+            return TimeoutError("the handler's deadline passed")
+        case "broken":
+            return OSError(status, "the connection broke")
+    return None
+
+
+def _forget(_token: int, _result: object, _is_error: bool) -> None:
+    """Deliver to nobody."""

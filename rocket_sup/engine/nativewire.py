@@ -1,0 +1,137 @@
+"""The native wire: connections served by the Rust core, on asyncio's own loop or on another.
+
+On asyncio's loop the reactor is the selector. On a loop that has its own way of waiting (uvloop), the
+reactor's descriptor is watched like any other, and turned when it is readable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, Final
+
+from rocket_sup.engine.contract import Counts, WireBrief
+from rocket_sup.engine.desk import Desk
+
+_ROUNDS: Final = 2  # batches in one callback of a loop that is not ours; more starved a 2 ms timer, measured
+_TICK_S: Final = 0.25  # deadlines are looked at this often
+
+
+class NativeWire:
+    """See `Wire`.
+
+    Args:
+        module: the native module.
+        reactor: the one that the loop was made with.
+        is_selector: the reactor is the loop's selector.
+    """
+
+    def __init__(self, module: Any, reactor: Any, brief: WireBrief, *, is_selector: bool) -> None:
+        self._loop = brief.loop
+        self._reactor = reactor
+        self._is_selector = is_selector
+        self._desk = Desk(brief, wake=None if is_selector else self._wake)
+        self._http = module.Http(reactor, self._desk)
+        self._desk.deliver = self._http.on_thread
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_turning = False
+        if brief.access_log is not None:
+            brief.access_log.source = self._http.take_log
+
+    @property
+    def statistics(self) -> Counts:
+        """See `Wire`."""
+        counts: Counts = self._http
+        return counts
+
+    @property
+    def is_draining(self) -> bool:
+        """See `Wire`."""
+        return bool(self._http.is_draining)
+
+    @is_draining.setter
+    def is_draining(self, is_draining: bool) -> None:
+        self._http.is_draining = is_draining
+
+    def start(self) -> None:
+        """See `Wire`."""
+        if not self._is_selector and self._timer is None:
+            self._loop.add_reader(self._reactor.fileno(), self._turn)
+            self._tick()
+
+    def stop(self) -> None:
+        """See `Wire`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._loop.remove_reader(self._reactor.fileno())
+            self._reactor.close()
+        if self._desk.access_log is not None:
+            self._desk.access_log.flush()
+            self._desk.access_log.source = None
+        self._desk.close()
+
+    def open(self, sock: socket.socket) -> None:
+        """See `Wire`."""
+        peer: Any = ""
+        try:
+            peer = sock.getpeername()
+        except OSError:
+            pass  # it has left meanwhile: reading will say so
+        client = peer if isinstance(peer, tuple) else (peer or "")
+        if self._desk.has_setup and not self._desk.admits(client):
+            sock.close()
+            self._desk.on_closed(client, "", 0, "")
+            return
+        self._http.open(sock.fileno(), client)
+        sock.detach()
+
+    def connection_count(self) -> int:
+        """See `Wire`."""
+        return len(self._http)
+
+    def held_bytes(self) -> tuple[int, int]:
+        """See `Wire`."""
+        held: tuple[int, int] = self._http.held_bytes()
+        return held
+
+    def longest_idle_since(self) -> float | None:
+        """See `Wire`."""
+        since: float | None = self._http.longest_idle_since()
+        return since
+
+    def close_longest_idle(self) -> bool:
+        """See `Wire`."""
+        return bool(self._http.close_longest_idle())
+
+    def drain(self) -> None:
+        """See `Wire`."""
+        self._http.drain()
+
+    def abort_all(self) -> None:
+        """See `Wire`."""
+        self._http.abort_all()
+
+    # --- a loop that is not ours ---
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+        self._turn()
+
+    def _turn(self) -> None:
+        """Serve what there is, within bounds; come back soon if there is more."""
+        for _ in range(_ROUNDS):
+            has_more = self._reactor.turn()
+            if not has_more:
+                return
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the reactor turned soon, though no descriptor may be ready."""
+        if not self._is_turning:
+            self._is_turning = True
+            self._loop.call_soon(self._turn_again, context=self._desk.context)
+
+    def _turn_again(self) -> None:
+        self._is_turning = False
+        self._turn()
