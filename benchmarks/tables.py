@@ -119,7 +119,7 @@ def goal_lines(found: list[Goal]) -> list[str]:
         reached = ", ".join(
             f"{count}: {value:.2f}" if count else f"{value:,.0f}" for count, value in goal.reached.items()
         )
-        most = f"{'<' if goal.below else '≤'} {goal.most:,g}"
+        most = f"{'<' if goal.below else '≤'} {goal.most:,}"
         verdict = "met" if goal.is_met else "**not met**"
         lines.append(f"| {goal.server} | {goal.what} | {most} | {reached} | {verdict} |")
     return [*lines, ""]
