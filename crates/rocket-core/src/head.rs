@@ -6,6 +6,7 @@
 //! one that can never become valid (`refusal`). The portable engine's `http/framing.py` decides the same, in
 //! the same words. Specified in RFC 9112 §2-6, RFC 9110 §7.2, §8.6, §10.1.1.
 
+use crate::controls::Controls;
 use crate::fault::Fault;
 use crate::limits::Limits;
 use crate::octets::{self, PATH, QUERY, TARGET, TOKEN};
@@ -124,14 +125,13 @@ pub fn parse_head(data: &[u8], limits: &Limits, scanned: usize) -> Result<Option
 /// `fields` are field lines as in `Head::fields`.
 pub fn find_field<'a>(fields: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let name = name.as_bytes();
-    let mut rest = fields;
-    while rest.len() > CRLF.len() {
-        let line = &rest[CRLF.len()..];
-        let end = memchr::memchr(b'\r', line).unwrap_or(line.len());
-        if end > name.len() && line[name.len()] == b':' && line[..name.len()].eq_ignore_ascii_case(name) {
-            return Some(octets::trim(&line[name.len() + 1..end]));
+    let mut lines = memchr::memchr_iter(b'\r', fields);
+    while let Some(line) = lines.next() {
+        let (start, colon) = (line + CRLF.len(), line + CRLF.len() + name.len());
+        if fields.get(colon) == Some(&b':') && fields[start..colon].eq_ignore_ascii_case(name) {
+            let end = lines.next().unwrap_or(fields.len());
+            return Some(octets::trim(&fields[colon + 1..end]));
         }
-        rest = &line[end..];
     }
     None
 }
@@ -178,15 +178,20 @@ fn read(data: &[u8], start: usize) -> Option<Lines<'_>> {
         return None;
     };
     let line_end = target_end + 9;
+    let mut controls = Controls::new(data, line_end);
     let mut decisive = Decisive::new(minor == b'0');
-    let mut position = line_end;
+    let mut position = controls.next()?;
+    if position != line_end {
+        return None;
+    }
     let mut count = 0;
     loop {
         let name_start = position + CRLF.len();
+        controls.next()?;
         if data.get(position..name_start)? != CRLF {
             return None;
         }
-        let name_end = octets::skip(data, name_start, TOKEN);
+        let name_end = octets::skip_name(data, name_start);
         if name_end == name_start {
             if data.get(name_start..name_start + CRLF.len())? != CRLF {
                 return None;
@@ -207,7 +212,10 @@ fn read(data: &[u8], start: usize) -> Option<Lines<'_>> {
         if *data.get(name_end)? != b':' {
             return None;
         }
-        position = octets::skip_text(data, name_end + 1);
+        position = controls.next()?;
+        while data[position] == b'\t' {
+            position = controls.next()?;
+        }
         count += 1;
         decisive.take(&data[name_start..name_end], &data[name_end + 1..position]);
     }

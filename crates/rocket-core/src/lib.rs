@@ -7,6 +7,7 @@ pub mod accesslog;
 pub mod answer;
 pub mod chunked;
 pub mod clock;
+mod controls;
 pub mod date;
 pub mod decimal;
 pub mod driver;

@@ -57,15 +57,15 @@ impl<'a> Decisive<'a> {
     #[inline(always)]
     pub(super) fn take(&mut self, name: &[u8], value: &'a [u8]) {
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
+            4 if is_name(name, b"host") => {
                 self.has_more_hosts |= self.host.replace(trim(value)).is_some();
             }
-            6 if name.eq_ignore_ascii_case(b"expect") => self.take_expectation(value),
-            10 if name.eq_ignore_ascii_case(b"connection") => self.take_options(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            6 if is_name(name, b"expect") => self.take_expectation(value),
+            10 if is_name(name, b"connection") => self.take_options(value),
+            14 if is_name(name, b"content-length") => {
                 self.has_more_lengths |= self.length.replace(trim(value)).is_some();
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.codings.take(value),
+            17 if is_name(name, b"transfer-encoding") => self.codings.take(value),
             _ => {}
         }
     }
@@ -82,12 +82,18 @@ impl<'a> Decisive<'a> {
 
     #[inline]
     fn take_options(&mut self, value: &[u8]) {
+        let value = trim(value);
+        if is_name(value, b"keep-alive") {
+            self.says_keep_alive = true;
+        } else {
+            self.take_list(value);
+        }
+    }
+
+    fn take_list(&mut self, value: &[u8]) {
         for option in value.split(|&byte| byte == b',').map(trim) {
-            match option.len() {
-                5 if option.eq_ignore_ascii_case(b"close") => self.says_close = true,
-                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.says_keep_alive = true,
-                _ => {}
-            }
+            self.says_close |= option.eq_ignore_ascii_case(b"close");
+            self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
     }
 
@@ -160,6 +166,14 @@ impl Codings {
             self.count += 1;
         }
     }
+}
+
+/// Is this the name, letter case aside? Of a known length, so that it costs a comparison or two. No control
+/// character becomes a letter here, but it would become a hyphen: the text must have none.
+#[inline(always)]
+fn is_name<const N: usize>(text: &[u8], small: &[u8; N]) -> bool {
+    let Ok(text) = <&[u8; N]>::try_from(text) else { return false };
+    text.iter().zip(small).fold(0, |differences, (byte, small)| differences | ((byte | 0x20) ^ small)) == 0
 }
 
 /// RFC 9110 §8.6: digits and nothing else.
