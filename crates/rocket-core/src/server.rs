@@ -236,7 +236,7 @@ impl<A: App> Server<A> {
             Some((connection.idle_since_ns, token))
         });
         queue.extend(idle);
-        queue.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        queue.sort_unstable_by_key(|&(since, _)| std::cmp::Reverse(since));
         queue.last().copied()
     }
 

@@ -15,6 +15,7 @@ use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use rocket_core::clock::monotonic_ns;
 use rocket_core::date::DateLine;
 use rocket_core::driver::Token;
 use rocket_core::fault::Fault;
@@ -25,7 +26,7 @@ use rocket_core::statistics::Statistics;
 
 use crate::answers::{Answering, Answers};
 use crate::flight::Flight;
-use crate::journal::Journal;
+use crate::journal::{Journal, host_of};
 use crate::request::Request;
 use crate::task::{FirstStep, NativeTask, TaskRuntime, start};
 use crate::unlimited;
@@ -60,12 +61,14 @@ impl Route {
 pub struct Guest {
     token: Token,
     client: Py<PyAny>,
+    /// Its name in the access log; made when it is first needed.
+    host: OnceCell<Box<str>>,
 }
 
 impl Guest {
     /// A client by the name of its connection, and as its socket names it.
     pub fn new(token: Token, client: Py<PyAny>) -> Self {
-        Self { token, client }
+        Self { token, client, host: OnceCell::new() }
     }
 }
 
@@ -113,6 +116,10 @@ pub struct PyApp {
     tasks: Py<TaskRuntime>,
     params: RefCell<Params>,
     date: RefCell<DateLine>,
+    /// Monotonic; when `date` is to be written anew.
+    date_until_ns: Cell<u64>,
+    /// Monotonic; see `refresh`.
+    now_ns: Cell<u64>,
     flight: Flight,
     journal: Option<RefCell<Journal>>,
     statistics: RefCell<Statistics>,
@@ -154,7 +161,9 @@ impl PyApp {
             answers: Answers::new(py)?,
             tasks,
             params: RefCell::new(Params::default()),
-            date: RefCell::new(DateLine::new(unix_s())),
+            date: RefCell::new(DateLine::new(0)),
+            date_until_ns: Cell::new(0),
+            now_ns: Cell::new(monotonic_ns()),
             flight: Flight::new(&desk.getattr("flight_box")?)?,
             journal: Journal::of(desk)?.map(RefCell::new),
             statistics: RefCell::new(Statistics::default()),
@@ -174,9 +183,16 @@ impl PyApp {
         self.journal.as_ref().map(|journal| journal.borrow_mut().take())
     }
 
-    /// Write the date anew if its second is over.
+    /// Read the clock, and write the date anew if its second is over. One reading serves until the next
+    /// handler has run: a call of the system costs as much as parsing a head.
     pub fn refresh(&self) {
-        self.date.borrow_mut().refresh(unix_s());
+        let now_ns = monotonic_ns();
+        self.now_ns.set(now_ns);
+        if now_ns >= self.date_until_ns.get() {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.date.borrow_mut().refresh(since.as_secs());
+            self.date_until_ns.set(now_ns + 1_000_000_000 - u64::from(since.subsec_nanos()));
+        }
     }
 
     /// Have the reactor turned soon, if its loop has to be told.
@@ -426,12 +442,13 @@ impl PyApp {
         content: usize,
         terms: Terms,
     ) {
-        let duration_s = self.now_ns().saturating_sub(terms.started_ns) as f64 / 1e9;
+        self.now_ns.set(monotonic_ns());
+        let duration_s = self.now_ns.get().saturating_sub(terms.started_ns) as f64 / 1e9;
         self.statistics.borrow_mut().count(status, duration_s);
         if let Some(journal) = &self.journal {
             let request = request.map(|request| request.get());
-            let client = guest.client.bind(py);
-            let full = journal.borrow_mut().append(client, request, status, content, duration_s);
+            let host = guest.host.get_or_init(|| host_of(guest.client.bind(py)));
+            let full = journal.borrow_mut().append(host, request, status, content, duration_s);
             if full {
                 let told = self.desk.call_method0(py, intern!(py, "flush_log"));
                 self.keep(told.err());
@@ -632,7 +649,7 @@ impl App for PyApp {
     }
 
     fn now_ns(&self) -> u64 {
-        rocket_core::clock::monotonic_ns()
+        self.now_ns.get()
     }
 }
 
@@ -665,8 +682,4 @@ fn read_route(route: &Bound<'_, PyAny>, max_body: u64) -> PyResult<Route> {
         max_body: own.unwrap_or(max_body),
         keys: OnceCell::new(),
     })
-}
-
-fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

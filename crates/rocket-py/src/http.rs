@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 use rocket_core::driver::Token;
-use rocket_core::http1::{Settings, Timeouts};
+use rocket_core::http1::{App, Settings, Timeouts};
 use rocket_core::limits::Limits;
 use rocket_core::server::Server;
 
@@ -45,6 +45,7 @@ impl Http {
 
     /// Serve a connected, non-blocking socket, which is ours from now on; `client` as its socket names it.
     fn open(&self, fd: i32, client: Py<PyAny>) -> PyResult<()> {
+        self.server.app().refresh();
         self.server.open(fd, |token| Guest::new(token, client))?;
         Ok(())
     }
@@ -76,6 +77,7 @@ impl Http {
 
     /// See `Wire.drain`.
     fn drain(&self) -> PyResult<()> {
+        self.server.app().refresh();
         self.server.drain();
         self.server.app().check()
     }
@@ -88,11 +90,13 @@ impl Http {
 
     /// See `Wire.longest_idle_since`.
     fn longest_idle_since(&self) -> Option<f64> {
+        self.server.app().refresh();
         self.server.longest_idle_since().map(|since| since as f64 / 1e9)
     }
 
     /// See `Wire.close_longest_idle`.
     fn close_longest_idle(&self) -> PyResult<bool> {
+        self.server.app().refresh();
         let is_closed = self.server.close_longest_idle();
         self.server.app().check()?;
         Ok(is_closed)
@@ -173,6 +177,7 @@ impl Sink for Hand {
 /// Bring the result of a handler that waited to its connection, or drop it when nobody waits any more.
 fn hand_over(py: Python<'_>, server: &Rc<Server<PyApp>>, token: Token, result: PyResult<Bound<'_, PyAny>>) {
     let app = server.app();
+    app.refresh();
     let mut result = Some(result);
     server.on_handled(token, |guest, running, terms, output| {
         result.take().is_none_or(|result| app.conclude(py, guest, running, result, terms, output))
@@ -219,6 +224,10 @@ struct Residence(Rc<Server<PyApp>>);
 impl Resident for Residence {
     fn refresh(&self) {
         self.0.app().refresh();
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.0.app().now_ns()
     }
 
     fn on_readable(&self, token: Token) {

@@ -36,13 +36,12 @@ impl Journal {
     /// the lines.
     pub fn append(
         &mut self,
-        client: &Bound<'_, PyAny>,
+        host: &str,
         request: Option<&Request>,
         status: u16,
         content: usize,
         duration_s: f64,
     ) -> bool {
-        let host = host_of(client);
         let mut facts = Facts {
             unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             host: host.as_bytes(),
@@ -75,8 +74,8 @@ impl Journal {
 }
 
 /// Name a client in a log: its address without the port; "-" when it has none.
-fn host_of(client: &Bound<'_, PyAny>) -> String {
+pub fn host_of(client: &Bound<'_, PyAny>) -> Box<str> {
     let first = client.cast::<PyTuple>().ok().and_then(|address| address.get_item(0).ok());
     let name = first.as_ref().unwrap_or(client).extract::<String>().unwrap_or_default();
-    if name.is_empty() { "-".to_owned() } else { name }
+    if name.is_empty() { "-".into() } else { name.into() }
 }

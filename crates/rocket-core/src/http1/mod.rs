@@ -173,7 +173,7 @@ pub trait App {
     /// Bytes came in or went out.
     fn count_bytes(&self, received: usize, sent: usize);
 
-    /// Monotonic nanoseconds, read anew.
+    /// Monotonic nanoseconds, as of the last handler or the beginning of the batch.
     fn now_ns(&self) -> u64;
 }
 
