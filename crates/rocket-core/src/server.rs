@@ -339,6 +339,7 @@ impl<A: App> Server<A> {
         }
     }
 
+    #[expect(clippy::boxed_local, reason = "it comes out of the table as it is")]
     fn close(&self, token: Token, mut connection: Box<Connection<A>>) {
         self.driver.borrow_mut().close(token, connection.fd);
         self.table.borrow_mut().remove(token);

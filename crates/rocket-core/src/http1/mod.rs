@@ -7,6 +7,8 @@
 
 mod connection;
 mod content;
+mod ending;
+mod serving;
 
 pub use connection::{After, Connection, Phase};
 pub use content::Receiving;

@@ -1,0 +1,191 @@
+//! Handlers: called at once, as a task, or in a thread, each in a context of its own.
+
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use rocket_core::driver::Token;
+use rocket_core::http1::{Reply, Terms};
+
+use super::{Call, Guest, Manner, PyApp, Route, Running, Work};
+use crate::request::Request;
+use crate::task::{FirstStep, start};
+use crate::unlimited;
+
+impl PyApp {
+    pub(super) fn run(
+        &self,
+        py: Python<'_>,
+        guest: &Guest,
+        route: &Route,
+        call: Call,
+        terms: Terms,
+        output: &mut Vec<u8>,
+    ) -> Reply<Running> {
+        {
+            let request = call.request.get();
+            let head = request.head();
+            self.flight.record(request.bytes_of(head.method), request.bytes_of(head.target));
+        }
+        match route.manner {
+            Manner::Plain => match self.call_in_context(py, &route.handler, &call.request) {
+                Ok(value) if self.is_awaitable(&value) => {
+                    self.start_awaiting(py, guest, value, call, terms, output)
+                }
+                Ok(value) => {
+                    let closes = self.respond(py, guest, &call, &value, terms, output);
+                    Request::recycle(py, call.request);
+                    Reply::Done { closes }
+                }
+                Err(error) => self.fail(py, guest, &call, error, terms, output),
+            },
+            Manner::Coroutine => {
+                match unlimited::call(route.handler.bind(py), [call.request.bind(py).as_any()], None) {
+                    Ok(coroutine) => self.start(py, guest, coroutine, call, terms, output),
+                    Err(error) => self.fail(py, guest, &call, error, terms, output),
+                }
+            }
+            Manner::Blocking => {
+                let started = self.desk.call_method1(
+                    py,
+                    intern!(py, "start_thread"),
+                    (&route.handler, &call.request, guest.token),
+                );
+                match started {
+                    Ok(future) => {
+                        self.statistics.borrow_mut().in_flight += 1;
+                        Reply::Later(Running { call, work: Work::Thread(future) })
+                    }
+                    Err(error) => self.fail(py, guest, &call, error, terms, output),
+                }
+            }
+        }
+    }
+
+    pub(super) fn call_in_context<'py>(
+        &self,
+        py: Python<'py>,
+        handler: &Py<PyAny>,
+        request: &Py<Request>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let context = unlimited::copy_context(self.context.bind(py))?;
+        unlimited::in_context(&context, || {
+            unlimited::call(handler.bind(py), [request.bind(py).as_any()], None)
+        })?
+    }
+
+    /// A plain handler may return a coroutine, or another awaitable. The usual results are recognised by type.
+    pub(super) fn is_awaitable(&self, value: &Bound<'_, PyAny>) -> bool {
+        let py = value.py();
+        let kind = value.get_type_ptr();
+        let plain = [
+            PyString::type_object_raw(py),
+            PyDict::type_object_raw(py),
+            PyBytes::type_object_raw(py),
+            PyList::type_object_raw(py),
+            PyTuple::type_object_raw(py),
+            PyInt::type_object_raw(py),
+        ];
+        if plain.contains(&kind) || value.is_none() {
+            return false;
+        }
+        let asked = self.desk.call_method1(py, intern!(py, "is_awaitable"), (value,));
+        asked.and_then(|answer| answer.is_truthy(py)).unwrap_or(false)
+    }
+
+    pub(super) fn start_awaiting(
+        &self,
+        py: Python<'_>,
+        guest: &Guest,
+        awaitable: Bound<'_, PyAny>,
+        call: Call,
+        terms: Terms,
+        output: &mut Vec<u8>,
+    ) -> Reply<Running> {
+        match self.desk.bind(py).call_method1(intern!(py, "wait_for"), (awaitable,)) {
+            Ok(coroutine) => self.start(py, guest, coroutine, call, terms, output),
+            Err(error) => self.fail(py, guest, &call, error, terms, output),
+        }
+    }
+
+    pub(super) fn start(
+        &self,
+        py: Python<'_>,
+        guest: &Guest,
+        coroutine: Bound<'_, PyAny>,
+        call: Call,
+        terms: Terms,
+        output: &mut Vec<u8>,
+    ) -> Reply<Running> {
+        let context = match unlimited::copy_context(self.context.bind(py)) {
+            Ok(context) => context,
+            Err(error) => return self.fail(py, guest, &call, error, terms, output),
+        };
+        match start(self.tasks.bind(py), coroutine, context, guest.token) {
+            FirstStep::Returned(value) => {
+                let closes = self.respond(py, guest, &call, value.bind(py), terms, output);
+                Request::recycle(py, call.request);
+                Reply::Done { closes }
+            }
+            FirstStep::Raised(error) => self.fail(py, guest, &call, error, terms, output),
+            FirstStep::Suspended(task) => {
+                self.statistics.borrow_mut().in_flight += 1;
+                Reply::Later(Running { call, work: Work::Task(task) })
+            }
+        }
+    }
+
+    pub(super) fn fail(
+        &self,
+        py: Python<'_>,
+        guest: &Guest,
+        call: &Call,
+        error: PyErr,
+        terms: Terms,
+        output: &mut Vec<u8>,
+    ) -> Reply<Running> {
+        match self.failed(py, call, error) {
+            Some(answer) => Reply::Done { closes: self.respond(py, guest, call, &answer, terms, output) },
+            None => Reply::Drop,
+        }
+    }
+
+    /// Make an answer of what a handler raised; None for what has to leave the engine.
+    pub(super) fn failed<'py>(
+        &self,
+        py: Python<'py>,
+        call: &Call,
+        error: PyErr,
+    ) -> Option<Bound<'py, PyAny>> {
+        if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            self.keep(Some(error));
+            return None;
+        }
+        match self.desk.bind(py).call_method1(intern!(py, "failure"), (&call.request, error)) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.keep(Some(error));
+                None
+            }
+        }
+    }
+
+    pub(super) fn keep(&self, error: Option<PyErr>) {
+        if error.is_some() {
+            self.fatal.set(error);
+        }
+    }
+
+    /// Cancel a handler as far as that is possible; whatever it still gives is dropped.
+    pub(super) fn cancel(&self, py: Python<'_>, token: Token, running: Running) {
+        self.statistics.borrow_mut().in_flight -= 1;
+        let Running { call, work } = running;
+        self.unwanted.borrow_mut().insert(token, call.request);
+        let cancelled = match work {
+            Work::Task(task) => task.bind(py).call_method0(intern!(py, "cancel")),
+            Work::Thread(future) => future.into_bound(py).call_method0(intern!(py, "cancel")),
+        };
+        self.keep(cancelled.err());
+    }
+}
