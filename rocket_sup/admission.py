@@ -18,6 +18,7 @@ import os
 import select
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rocket_sup import scoreboard as board
@@ -66,6 +67,8 @@ class Admission:
     ) -> None:
         self._loop = loop
         self._wire = wire
+        # Of an AcceptingWire; others are handed one socket after the other.
+        self._take: Callable[[int, int], tuple[int, int]] | None = getattr(wire, "accept", None)
         self._board = scoreboard
         self._slot = slot
         self._rules = rules
@@ -141,6 +144,9 @@ class Admission:
         sock.close()
 
     def _accept_from(self, listening: socket.socket) -> None:
+        if self._take is not None and self._slot.try_claim_many(_BATCH):
+            self._accept_many(self._take, listening)
+            return
         for _ in range(_BATCH):
             if not self._rules.must_reject and not self._claim_or_wait(listening):
                 return
@@ -158,6 +164,14 @@ class Admission:
                 continue
             self._slot.occupy()
             self._open(sock)
+
+    def _accept_many(self, take: Callable[[int, int], tuple[int, int]], listening: socket.socket) -> None:
+        """Have the wire take what is queued; places are claimed for all of it."""
+        opened, number = take(listening.fileno(), _BATCH)
+        self._slot.occupy(opened)
+        self._slot.unclaim(_BATCH - opened)
+        if number:
+            self._is_over(OSError(number, os.strerror(number)))
 
     def _is_over(self, error: OSError) -> bool:
         """Decide after a failed accept whether this turn is over; other errors concern one dead newcomer."""

@@ -328,14 +328,27 @@ class Slot:
         words[cell] -= 1
         return False
 
-    def unclaim(self) -> None:
-        """Give back a place that was claimed and not used."""
-        self._words[self._base + CLAIMS] -= 1
+    def try_claim_many(self, count: int) -> bool:
+        """Ask for several places, more than may be needed; only where that takes none from anybody.
 
-    def occupy(self) -> None:
-        """Use a claimed place for a connection."""
+        So many have to be free that every other acceptor could claim as many at this moment.
+        """
+        words, cell = self._words, self._base + CLAIMS
+        words[cell] += count
+        fence()
+        if self._board.claimed() + count * (words[_WATERMARK] - 1) <= words[_MAX_CONNECTIONS]:
+            return True
+        words[cell] -= count
+        return False
+
+    def unclaim(self, count: int = 1) -> None:
+        """Give back places that were claimed and not used."""
+        self._words[self._base + CLAIMS] -= count
+
+    def occupy(self, count: int = 1) -> None:
+        """Use claimed places for connections."""
         words, base = self._words, self._base
-        words[base + CONNECTIONS] += 1
+        words[base + CONNECTIONS] += count
         if self._board.claimed() > words[base + PEAK]:
             words[base + PEAK] = max(words[base + PEAK], self._board.connections())
 

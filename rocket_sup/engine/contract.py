@@ -107,6 +107,23 @@ class Wire(Protocol):
         """Cut every connection and cancel what runs for it."""
 
 
+class AcceptingWire(Wire, Protocol):
+    """A wire that takes connections from a queue by itself, many in one call."""
+
+    def accept(self, listening_fd: int, limit: int) -> tuple[int, int]:
+        """Take connections from a listening socket's queue and open them.
+
+        `on_closed` is called for each of them, and for none before this returns.
+
+        Args:
+            limit: how many at most; there is a place for each.
+
+        Returns:
+            How many were opened; and the errno that ended it before the limit, which is EAGAIN when the queue
+            was empty, or 0.
+        """
+
+
 class Engine(Protocol):
     """One way to serve.
 

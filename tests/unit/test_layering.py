@@ -84,7 +84,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 TESTED_ELSEWHERE: dict[str, str] = {
     "__main__": "two lines; tests/systemd starts the tree with it",
     **dict.fromkeys(
-        ["supervisor", "listener", "acceptor", "admission"],
+        ["supervisor", "listener", "acceptor"],
         "whole processes: tests/tree, tests/systemd, tests/faults",
     ),
 }
