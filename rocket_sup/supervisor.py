@@ -223,6 +223,7 @@ class Supervisor:
         self._retire_the_gone()
         self.held.forget_unfinished()
         self.scoreboard.forget_listener()
+        self.listener_state = {}  # what a former one said is not the state of this one
         ours, theirs = Channel.pair()
         brief = ListenerBrief(
             edition=Edition(self.config, self.generation),
