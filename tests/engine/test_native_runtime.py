@@ -260,6 +260,27 @@ def test_tasks_are_not_piled_up(run: Run[Any]) -> None:
 
 
 @pytest.mark.usefixtures("few_objects")
+def test_a_collection_may_begin_while_a_task_is_made(run: Run[Any]) -> None:
+    """The interpreter shows the collector an object that is empty yet; it must not look into it."""
+
+    async def scenario(start: Starter) -> int:
+        threshold = gc.get_threshold()
+        waiting, spare = [], [{} for _ in range(200)]  # the interpreter has no dictionary left to use again
+        gc.set_threshold(1)
+        try:
+            for number in range(100):
+                spare += [{} for _ in range(number % 4)]  # a collection begins at every other object
+                waiting.append(start(asyncio.sleep(0)))
+        finally:
+            gc.set_threshold(*threshold)
+        for each in waiting:
+            await each.end()
+        return len(waiting)
+
+    assert run(scenario) == 100
+
+
+@pytest.mark.usefixtures("few_objects")
 def test_what_waits_for_itself_alone_is_garbage(run: Run[Any]) -> None:
     """The collector finds the circle of task, coroutine and future; the coroutine is closed."""
     story: list[str] = []

@@ -15,7 +15,7 @@ use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 use rocket_core::head::{Content, Head, Path, Span, find_field};
 
 use crate::slot::Slot;
-use crate::spare::Spare;
+use crate::spare::{Spare, make};
 
 /// A request; `rocket_sup.Request` says what it offers.
 ///
@@ -106,7 +106,7 @@ impl Request {
             headers: Slot::new(None),
             query_params: Slot::new(None),
         };
-        Py::new(py, request)
+        make(py, request).map(Bound::unbind)
     }
 
     /// Give up a request whose answer was written. If nobody else has it, it serves again.

@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::{PyClass, PyTraverseError, PyVisit, ffi};
+use pyo3::{PyClass, PyClassInitializer, PyTraverseError, PyVisit, ffi};
 
 /// Plain handlers need one object; more only come back when many coroutines end in one batch.
 const MAX: usize = 64;
@@ -78,6 +78,28 @@ impl<T: PyClass> Spare<T> {
                 && (dict.is_null() || (ffi::Py_REFCNT(dict) == 1 && ffi::PyDict_Size(dict) == 0))
         }
     }
+}
+
+/// Make an object that the garbage collector knows, with the collector off meanwhile.
+///
+/// The interpreter lists a new object before there is anything in it. CPython 3.11 then makes the dictionary of its
+/// attributes, which may begin a collection, and that would be shown null where a class has a reference that is
+/// always there.
+///
+/// # Errors
+/// Python has no memory.
+pub fn make<T>(py: Python<'_>, value: impl Into<PyClassInitializer<T>>) -> PyResult<Bound<'_, T>>
+where
+    T: PyClass,
+{
+    // SAFETY: `py` says that the GIL is held, and it is not given away until both are done.
+    let was_on = unsafe { ffi::PyGC_Disable() };
+    let object = Bound::new(py, value);
+    if was_on == 1 {
+        // SAFETY: as above.
+        unsafe { ffi::PyGC_Enable() };
+    }
+    object
 }
 
 impl<T: PyClass> Default for Spare<T> {

@@ -3,6 +3,7 @@
 use super::runtime::TaskRuntime;
 use super::step;
 use crate::slot::Slot;
+use crate::spare::make;
 use crate::unlimited::{call_method, copy_current_context};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -90,7 +91,7 @@ impl NativeTask {
             callbacks: Cell::new(Vec::new()),
             name: Slot::new(None),
         };
-        Bound::new(py, this)
+        make(py, this)
     }
 
     /// Forget everything that belongs to the coroutine that has ended. May run any Python code.
