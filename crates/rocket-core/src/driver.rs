@@ -105,8 +105,8 @@ impl Deref for Chunk {
 pub trait Driver {
     /// Watch a connected socket: from now on it is read. No two attached connections have one place.
     ///
-    /// Whether the socket blocks is the driver's affair from now on; whoever goes on with it after `detach` sets
-    /// what it needs.
+    /// Whether the socket blocks is the driver's affair from now on: one that does costs `Uring` least, and `Epoll`
+    /// does not care. Whoever goes on with it after `detach` sets what it needs.
     ///
     /// # Errors
     /// The kernel gives no more.

@@ -179,7 +179,6 @@ fn name_of(kind: u64, token: Token) -> u64 {
 
 impl Driver for Uring {
     fn attach(&mut self, token: Token, fd: RawFd) -> io::Result<()> {
-        socket::set_blocking(fd)?;
         let index = place_of(token) as usize;
         if index >= self.connections.len() {
             self.connections.resize_with(index + 1, Connection::vacant);

@@ -74,6 +74,9 @@ checks! {
         bytes_of_any_size_arrive_whole_and_in_order
         many_connections_do_not_mix
         few_buffers_slow_and_lose_nothing
+        a_hog_starves_nobody
+        paused_connections_take_no_buffers
+        a_paused_client_cannot_send_for_ever
         nothing_is_told_while_paused
         a_pause_within_one_batch_loses_nothing
         pauses_at_any_moment_lose_nothing
@@ -109,6 +112,7 @@ checks! {
         forgotten_listeners_are_silent;
     waiting:
         a_timeout_passes_in_full
+        connections_at_rest_end_no_waits
         zero_only_looks
         another_thread_ends_an_endless_wait
         a_signal_ends_a_wait_without_events

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -53,6 +54,71 @@ pub fn few_buffers_slow_and_lose_nothing(mut rig: Rig<impl Driver>) {
         assert!(pattern(10_000, number) == rig.bytes(*token));
         rig.close(*token);
     }
+}
+
+pub fn a_hog_starves_nobody(mut rig: Rig<impl Driver>) {
+    let (hog, mut hog_client) = rig.unix();
+    let (modest, mut modest_client) = rig.unix();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                hog_client.write_all(&[b'x'; 4096]).unwrap();
+            }
+        });
+        rig.until("the hog is at it", |rig| rig.bytes(hog).len() > 10_000);
+        for round in 1..=20 {
+            modest_client.write_all(b"please").unwrap();
+            rig.until("a modest client's bytes", |rig| rig.bytes(modest).len() == round * 6);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        // It may be in the middle of a write that takes all there is to read.
+        while !rig.seen.get(hog).unwrap().bytes.is_empty() {
+            rig.seen.get_mut(hog).unwrap().bytes.clear();
+            rig.settle();
+        }
+    });
+}
+
+pub fn paused_connections_take_no_buffers(mut rig: Rig<impl Driver>) {
+    let mut paused: Vec<_> = (0..300).map(|_| rig.unix()).collect();
+    rig.settle();
+    for (token, client) in &mut paused {
+        rig.set_reading(*token, false);
+        client.write_all(b"for later").unwrap();
+    }
+    rig.settle();
+    let (token, mut client) = rig.unix();
+    client.write_all(&pattern(10_000, 6)).unwrap();
+    rig.until("bytes of somebody else", |rig| rig.bytes(token).len() >= 10_000);
+    for (token, _) in &paused {
+        assert_eq!(b"", rig.bytes(*token));
+        rig.set_reading(*token, true);
+    }
+    rig.until("everybody's bytes", |rig| paused.iter().all(|(token, _)| rig.bytes(*token) == b"for later"));
+}
+
+pub fn a_paused_client_cannot_send_for_ever(mut rig: Rig<impl Driver>) {
+    let (token, mut client) = rig.unix();
+    rig.settle();
+    rig.set_reading(token, false);
+    client.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    let mut rounds = 0;
+    loop {
+        let before = sent;
+        while let Ok(count) = client.write(&[b'x'; 16_384]) {
+            sent += count;
+        }
+        if sent == before {
+            break;
+        }
+        rig.settle();
+        rounds += 1;
+        assert!(rounds < 20, "{sent} bytes, and still no end");
+    }
+    rig.set_reading(token, true);
+    rig.until("all of it", |rig| rig.bytes(token).len() == sent);
 }
 
 pub fn nothing_is_told_while_paused(mut rig: Rig<impl Driver>) {

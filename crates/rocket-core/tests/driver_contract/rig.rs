@@ -59,9 +59,10 @@ impl<D: Driver> Rig<D> {
         (self.attach(ours), theirs)
     }
 
-    /// A connection over TCP, and its client.
+    /// A connection over TCP, and its client. Its socket does not block, as many a server makes them.
     pub fn tcp(&mut self) -> (Token, TcpStream) {
         let (ours, theirs) = tcp_pair();
+        ours.set_nonblocking(true).unwrap();
         (self.attach(ours), theirs)
     }
 
@@ -141,8 +142,8 @@ impl<D: Driver> Rig<D> {
     /// Turn until something is so. It waits for events and nothing else: one that is not told is found out.
     pub fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         while !is_so(self) {
-            assert!(Instant::now() < self.deadline, "never happened: {what}");
             self.turn(self.deadline.saturating_duration_since(Instant::now()));
+            assert!(Instant::now() < self.deadline, "it did not happen in time: {what}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! How long a wait takes, and what ends it.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rocket_core::driver::{Driver, READ};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, reset};
 
 pub fn a_timeout_passes_in_full(mut rig: Rig<impl Driver>) {
     rig.settle();
@@ -28,6 +29,39 @@ pub fn a_timeout_passes_in_full(mut rig: Rig<impl Driver>) {
 
         assert!(waits.count() < 10, "it hardly waits");
     }
+}
+
+pub fn connections_at_rest_end_no_waits(mut rig: Rig<impl Driver>) {
+    let (paused, mut paused_client) = rig.unix();
+    let (ended, ended_client) = rig.tcp();
+    let (broken, broken_client) = rig.tcp();
+    let (writable, mut writable_client) = rig.unix();
+    rig.settle();
+    rig.set_reading(paused, false);
+    rig.set_reading(broken, false);
+    paused_client.write_all(b"not read").unwrap();
+    ended_client.shutdown(Shutdown::Write).unwrap();
+    reset(broken_client);
+    let mut sent = 0;
+    while let Ok(count) = rig.send(writable, &[0; 65_536]) {
+        sent += count;
+    }
+    rig.want_write(writable);
+    writable_client.read_exact(&mut vec![0; sent]).unwrap();
+    rig.until("all is told", |rig| {
+        rig.seen.get(ended).unwrap().ends
+            + rig.seen.get(broken).unwrap().breakages
+            + rig.seen.get(writable).unwrap().writables
+            == 3
+    });
+    rig.settle();
+    let begin = Instant::now();
+    let waits = (0..1000).take_while(|_| {
+        assert!(rig.wait(Duration::from_millis(20)).is_empty());
+        begin.elapsed() < Duration::from_millis(20)
+    });
+
+    assert!(waits.count() < 10, "it hardly waits");
 }
 
 pub fn zero_only_looks(mut rig: Rig<impl Driver>) {
@@ -109,8 +143,6 @@ pub fn another_loop_can_watch_the_driver(mut rig: Rig<impl Driver>) {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     let fd = ours.as_raw_fd();
     let (token, mut client) = rig.unix();
-    rig.driver.fileno();
-    rig.settle();
     client.write_all(b"one").unwrap();
     outside(&mut rig, "bytes", |rig| rig.bytes(token) == b"one");
     rig.driver.watch(fd, READ).unwrap();
