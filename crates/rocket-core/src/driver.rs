@@ -5,6 +5,7 @@
 pub mod closed;
 pub mod epoll;
 pub mod probe;
+pub mod rehearsal;
 mod socket;
 pub mod uring;
 mod watchlist;

@@ -17,6 +17,7 @@ use rocket_core::clock::monotonic_ns;
 use rocket_core::driver::closed::Closed;
 use rocket_core::driver::epoll::Epoll;
 use rocket_core::driver::probe;
+use rocket_core::driver::rehearsal::Rehearsal;
 use rocket_core::driver::uring::{RingOptions, Uring};
 use rocket_core::driver::{Driver, Event, Token};
 
@@ -87,14 +88,14 @@ impl Reactor {
             None => Box::new(Epoll::new()?),
             Some(options) => Box::new(Uring::new(&read_ring(options)?)?),
         };
-        Ok(Self {
-            driver: Rc::new(RefCell::new(driver)),
-            resident: RefCell::new(None),
-            event_loop: RefCell::new(None),
-            events: RefCell::new(Vec::with_capacity(512)),
-            left: RefCell::new(Vec::new()),
-            is_inside: Cell::new(false),
-        })
+        Ok(Self::on(driver))
+    }
+
+    /// A reactor without a kernel: its connections receive the same bytes in turn, so many times in each
+    /// `select(0)`. For measurements.
+    #[staticmethod]
+    fn rehearse(data: Vec<u8>, events: usize) -> Self {
+        Self::on(Box::new(Rehearsal::new(data, events)))
     }
 
     /// Know the loop whose selector this is.
@@ -154,6 +155,17 @@ impl Reactor {
 }
 
 impl Reactor {
+    fn on(driver: Box<dyn Driver>) -> Self {
+        Self {
+            driver: Rc::new(RefCell::new(driver)),
+            resident: RefCell::new(None),
+            event_loop: RefCell::new(None),
+            events: RefCell::new(Vec::with_capacity(512)),
+            left: RefCell::new(Vec::new()),
+            is_inside: Cell::new(false),
+        }
+    }
+
     /// The driver, for what is served on it.
     pub fn driver(&self) -> Rc<RefCell<Box<dyn Driver>>> {
         Rc::clone(&self.driver)
