@@ -135,6 +135,10 @@ impl PyApp {
     /// The desk is not one.
     pub fn new(py: Python<'_>, desk: &Bound<'_, PyAny>, tasks: Py<TaskRuntime>) -> PyResult<Self> {
         let max_body = desk.getattr("max_body")?.extract()?;
+        let wake: Option<Py<PyAny>> = desk.getattr("wake")?.extract()?;
+        if wake.is_none() {
+            tasks.get().turns.keep();
+        }
         let mut routes = Vec::new();
         let mut by_route = HashMap::new();
         let mut patterns = Vec::new();
@@ -154,7 +158,7 @@ impl PyApp {
             router,
             routes,
             by_route,
-            wake: desk.getattr("wake")?.extract()?,
+            wake,
             has_pre_routing: desk.getattr("has_pre_routing")?.is_truthy()?,
             context: desk.getattr("context")?.unbind(),
             answers: Answers::new(py)?,
@@ -192,6 +196,16 @@ impl PyApp {
             self.date.borrow_mut().refresh(since.as_secs());
             self.date_until_ns.set(now_ns + 1_000_000_000 - u64::from(since.subsec_nanos()));
         }
+    }
+
+    /// Tasks wait for nothing but their turn.
+    pub fn has_turns(&self) -> bool {
+        self.tasks.get().turns.has_some()
+    }
+
+    /// Give tasks their turn that let others go first.
+    pub fn give_turns(&self) {
+        self.keep(self.tasks.get().turns.give(self.py()).err());
     }
 
     /// Have the reactor turned soon, if its loop has to be told.

@@ -244,10 +244,11 @@ impl Resident for Residence {
 
     fn go_on(&self) {
         self.0.go_on();
+        self.0.app().give_turns();
     }
 
     fn has_more(&self) -> bool {
-        self.0.has_more()
+        self.0.has_more() || self.0.app().has_turns()
     }
 
     fn on_time(&self, now: u64) {

@@ -16,6 +16,7 @@
 mod object;
 mod runtime;
 mod step;
+mod turns;
 
 pub use object::NativeTask;
 pub use runtime::TaskRuntime;

@@ -148,6 +148,21 @@ impl NativeTask {
     }
 }
 
+impl NativeTask {
+    /// Its context; None when the collector has emptied it.
+    pub(super) fn context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.context.get(py)
+    }
+
+    /// Go on, because it is its turn; in its context.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt`.
+    pub(super) fn take_turn(task: &Bound<'_, Self>) -> PyResult<()> {
+        if task.get().phase.get() == Phase::Suspended { Self::__call__(task, None) } else { Ok(()) }
+    }
+}
+
 #[pymethods]
 impl NativeTask {
     /// `asyncio.Task`, so that `isinstance` says yes: asyncio, anyio and others ask.

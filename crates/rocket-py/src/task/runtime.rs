@@ -1,6 +1,7 @@
 //! What the tasks of one loop share: what of asyncio they call, looked up once, and who is told of their ends.
 
 use super::object::NativeTask;
+use super::turns::Turns;
 use super::{FirstStep, Sink, start};
 use crate::spare::Spare;
 use crate::unlimited::{call, call_method, copy_context, copy_current_context};
@@ -53,6 +54,8 @@ pub struct TaskRuntime {
     pub(super) spare: Spare<NativeTask>,
     /// How many tasks were asked for a name that they had not been given.
     named: Cell<u64>,
+    /// Of tasks that yielded to others.
+    pub turns: Turns,
 }
 
 // SAFETY: whoever looks at `named` holds the GIL, and nothing runs between a read and the write that follows.
@@ -87,6 +90,7 @@ impl TaskRuntime {
             sink,
             spare: Spare::new(),
             named: Cell::new(0),
+            turns: Turns::default(),
         })
     }
 

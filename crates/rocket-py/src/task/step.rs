@@ -186,7 +186,7 @@ fn suspend(task: &Bound<'_, NativeTask>, awaited: &Bound<'_, PyAny>) -> PyResult
     let (py, this) = (task.py(), task.get());
     this.phase.set(Phase::Suspended);
     if awaited.is_none() {
-        return call_again(task);
+        return if this.runtime.get().turns.wait(task) { Ok(()) } else { call_again(task) };
     }
     if let Err(error) = wait_for(task, awaited) {
         this.thrown.set(error.into_value(py).into_bound(py).into_any());
