@@ -161,12 +161,14 @@ def has_head_end(data: bytes | bytearray, start: int, limits: HeadLimits, *, sca
     resume = max(start, scanned - len(HEAD_END) + 1)
     end = data.find(HEAD_END, resume)
     until = len(data) if end < 0 else end
+    # A line of exactly the limit may have its CR already and its LF not yet.
     if (
-        len(data) - start > limits.request_line
+        len(data) - start > limits.request_line + data.endswith(b"\r")
         and data.find(CRLF, start, start + limits.request_line + 2) < 0
     ):
         raise _line_too_long(limits)
-    if FORBIDDEN_IN_HEAD.search(data, resume, until) is not None:
+    # A CR before the first byte belongs to the message before: it excuses no LF.
+    if data.startswith(b"\n", start) or FORBIDDEN_IN_HEAD.search(data, resume, until) is not None:
         raise RemoteProtocolError("a bare CR, bare LF or control character in the head (RFC 9112 §2.2)")
     if until - start > limits.head - (0 if end < 0 else len(HEAD_END)):
         raise _head_too_large(limits)

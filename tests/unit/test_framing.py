@@ -254,3 +254,19 @@ def test_a_bare_cr_before_the_end_of_a_head_is_refused() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         parse_head(head, 0, LIMITS)
     assert 400 == caught.value.status
+
+
+def test_a_line_of_exactly_the_limit_may_be_cut_before_its_lf() -> None:
+    """Its CR is no byte too many."""
+    data = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    exact = LimitsConfig(request_line=14)
+
+    assert not any(has_head_end(data[:cut], 0, exact) for cut in range(len(data)))
+    with pytest.raises(RemoteProtocolError, match="longer than 14 bytes"):
+        has_head_end(b"GET / HTTP/1.10\r", 0, exact)
+
+
+def test_a_cr_that_ends_the_content_before_excuses_no_lf() -> None:
+    """The next head begins with a bare LF, and is refused before it is complete."""
+    with pytest.raises(RemoteProtocolError, match="bare LF"):
+        parse_head(b"content\r\nGET", len(b"content\r"), LIMITS)

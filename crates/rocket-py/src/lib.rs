@@ -6,6 +6,7 @@ mod doors;
 mod flight;
 mod http;
 mod journal;
+mod parsers;
 mod reactor;
 mod request;
 mod routing;
@@ -26,5 +27,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<http::Http>()?;
     module.add_function(wrap_pyfunction!(reactor::probe_uring, module)?)?;
     doors::register(module)?;
+    parsers::register(module)?;
     routing::register(module)
 }
