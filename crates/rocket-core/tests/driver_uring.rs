@@ -9,10 +9,11 @@ use rocket_core::driver::probe::probe_uring;
 use rocket_core::driver::uring::{RingOptions, Uring};
 use rocket_core::driver::{Driver, Event, Receive};
 
-/// A driver with that many buffers; None where there is no io_uring.
+/// A driver with that many buffers of 64 bytes; None where there is no io_uring.
 fn make(buffers: u32) -> Option<Uring> {
+    let options = RingOptions { buffers, buffer_size: 64, ..RingOptions::default() };
     match probe_uring() {
-        Ok(()) => Some(Uring::new(&RingOptions { buffers, ..RingOptions::default() }).unwrap()),
+        Ok(()) => Some(Uring::new(&options).unwrap()),
         Err(reason) => {
             eprintln!("not checked: {reason}");
             None
@@ -59,6 +60,39 @@ fn a_buffer_that_comes_back_calls_for_those_who_wait() {
     assert_eq!(b"two", &*chunk);
     driver.give_back(chunk);
     driver.close(token, fd);
+}
+
+#[test]
+fn who_got_no_buffer_comes_before_who_got_all() {
+    let Some(mut driver) = make(2) else { return };
+    // Alone they would take all buffers each time; the order in which they come is theirs for ever.
+    let (ours, mut hog) = UnixStream::pair().unwrap();
+    let (hog_token, hog_fd) = (1 << 32, ours.into_raw_fd());
+    let (ours, mut modest) = UnixStream::pair().unwrap();
+    let (modest_token, modest_fd) = (1 << 32 | 1, ours.into_raw_fd());
+    hog.write_all(&[b'x'; 100_000]).unwrap();
+    modest.write_all(b"please").unwrap();
+    driver.attach(modest_token, modest_fd).unwrap();
+    driver.attach(hog_token, hog_fd).unwrap();
+    let mut taken = 0;
+    let mut events = Vec::new();
+    'all: loop {
+        driver.wait(Some(Duration::from_secs(10)), &mut events).unwrap();
+        for event in events.drain(..) {
+            let Event::Readable(token) = event else { panic!("{event:?}") };
+            let fd = if token == hog_token { hog_fd } else { modest_fd };
+            let Receive::Bytes(chunk) = driver.receive(token, fd) else { panic!("no bytes") };
+            if token == modest_token {
+                driver.give_back(chunk);
+                break 'all;
+            }
+            taken += chunk.len();
+            driver.give_back(chunk);
+        }
+    }
+    assert!(taken < 1000, "a modest client waited for {taken} bytes of another's");
+    driver.close(hog_token, hog_fd);
+    driver.close(modest_token, modest_fd);
 }
 
 #[test]
