@@ -26,7 +26,8 @@ test: $(VENV)/.develops $(MODULE)      ## run every test
 	$(AT) $(BIN)/python -m pytest
 
 portable: $(VENV)/.develops  ## run what depends on the engine as if the native module was not built
-	$(AT) ROCKET_NATIVE=0 $(BIN)/python -m pytest -q tests/unit/engine tests/tree tests/examples
+	$(AT) ROCKET_NATIVE=0 $(BIN)/python -m pytest -q tests/unit/engine tests/examples \
+	    tests/tree/test_engine.py tests/tree/test_admission.py tests/tree/test_death.py
 
 check: lint types unit     ## everything fast, under a minute: run it before each commit
 

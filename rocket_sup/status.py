@@ -111,7 +111,7 @@ def _acceptor(slot: Slot, known: dict[str, Any] | None, rates: Rates, now_ns: in
     return {
         "id": known["id"] if known is not None else f"acceptor-{slot.read_number()}.orphan",
         "number": slot.read_number(),
-        "pid": slot.pid,
+        "pid": slot.pid or None,  # whoever signals what stands here must not signal 0, which is everybody
         "state": "suspect" if is_suspect and state is SlotState.READY else state.name.lower(),
         "generation": slot.read(board.GENERATION),
         "connections": slot.read(board.CONNECTIONS),

@@ -90,6 +90,13 @@ def test_the_state_of_an_acceptor(
     assert shown == status.acceptors(scoreboard, listener, status.Rates(scoreboard))[0]["state"]
 
 
+def test_a_process_that_is_being_forked_has_no_pid(scoreboard: Scoreboard) -> None:
+    """The 0 of its slot would be everybody's, to a signal."""
+    serving(scoreboard, 1, pid=0)
+
+    assert status.acceptors(scoreboard, {}, status.Rates(scoreboard))[0]["pid"] is None
+
+
 def test_all_acceptors_are_shown_in_order(scoreboard: Scoreboard) -> None:
     """Those of a dead Listener, those without a process, and those of the living one, by number."""
     slot = serving(scoreboard, 3, pid=77)
