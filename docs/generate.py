@@ -1,8 +1,8 @@
 """Write the parts of the documents that are made from the code: `make docs`.
 
-The list of files in ARCHITECTURE.md comes from the first sentence of each module and the columns of
-tests/unit/test_layering.py; the options, from their declarations. tests/docs fails while a document differs
-from what would be written here.
+The lists of files in ARCHITECTURE.md come from the first sentence of each module, the columns of
+tests/unit/test_layering.py and the folders of crates/; the options, from their declarations. tests/docs fails
+while a document differs from what would be written here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ TITLES = {
     "tree": "The tree: knows no HTTP",
     "wire": "The wire: knows no processes",
     "shared": "Shared: knows neither",
+}
+
+CRATES = {
+    "rocket-core": "The native engines without Python: `crates/rocket-core`",
+    "rocket-py": "The native engines as a Python module: `crates/rocket-py`",
 }
 
 
@@ -64,12 +69,28 @@ def file_tables() -> Iterator[str]:
                 name = module.replace(".", "/") + ".py"
                 yield f"| `{name}`{' *' if module in PURE else ''} | {first_sentence(MODULES[module])} |"
         yield ""
+    for crate, title in CRATES.items():
+        yield f"### {title}\n\n| | |\n|---|---|"
+        source = ROOT / "crates" / crate / "src"
+        for path in sorted(source.rglob("*.rs"), key=lambda path: path.with_suffix("").parts):
+            if (sentence := first_sentence_of_rust(path)) and "test" not in path.stem:
+                yield f"| `{crate}/src/{path.relative_to(source)}` | {sentence} |"
+        yield ""
+
+
+def first_sentence_of_rust(path: Path) -> str:
+    """The first sentence of a Rust file's own comment, on one line, without its full stop."""
+    comment = "\n".join(re.findall(r"^//! ?(.*)$", path.read_text(), re.MULTILINE))
+    return _first(comment)
 
 
 def first_sentence(path: Path) -> str:
     """The first sentence of a module's docstring, on one line, without its full stop."""
-    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-    sentence = re.split(r"(?<=\.)\s", docstring, maxsplit=1)[0]
+    return _first(ast.get_docstring(ast.parse(path.read_text())) or "")
+
+
+def _first(text: str) -> str:
+    sentence = re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
     return " ".join(sentence.split()).rstrip(".").replace("|", "\\|")
 
 
