@@ -66,7 +66,7 @@ def run(brief: AcceptorBrief) -> int:
         server = brief.config.server
         router = load_application(server.handler, factory=server.factory, app_dir=server.app_dir)
         engine = choose(brief.config)
-        loop = engine.new_loop()
+        loop = _new_loop(engine)
     except ApplicationError as error:
         return _fail(brief, error.report or str(error))
     except (ImportError, EngineError) as error:
@@ -76,6 +76,13 @@ def run(brief: AcceptorBrief) -> int:
         return Acceptor(brief, router, engine=engine, loop=loop, log=log).serve()
     finally:
         loop.close()
+
+
+def _new_loop(engine: Engine) -> asyncio.AbstractEventLoop:
+    try:
+        return engine.new_loop()
+    except OSError as error:  # of a ring: too large for this user, bound to a processor that is not there
+        raise EngineError(f"the engine {engine.name} cannot start: {error}") from error
 
 
 def _fail(brief: AcceptorBrief, report: str) -> int:

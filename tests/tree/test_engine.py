@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 
+from rocket_sup.engine import native
 from tests.faults.tree import ENGINE
 from tests.tree.conftest import MakeTree, ask
 
@@ -40,6 +41,22 @@ def test_without_the_native_module_the_portable_engine_serves_and_says_so(make_t
     (line,) = [line for line in tree.log().splitlines() if " engine " in line]
     assert "warning" in line.lower()
     assert "ROCKET_NATIVE=0" in line
+
+
+def test_a_ring_that_cannot_be_made_is_told(make_tree: MakeTree) -> None:
+    """As the kernel says it, and with the engine's name; no acceptor is tried again and again."""
+    module, _ = native.load()
+    if module is None or module.probe_uring() is not None:
+        pytest.skip("there is no io_uring here")
+    tree = make_tree(
+        start=False,
+        server={"engine": "io_uring"},
+        more="[engine.io_uring]\nsqpoll = true\nsqpoll_cpu = 4095\n",
+    )
+    tree.start(ready=False)
+
+    assert 3 == tree.wait_exit(15)
+    assert "the engine io_uring cannot start: " in tree.log()
 
 
 def test_how_long_threads_keep_the_interpreter_is_a_setting(make_tree: MakeTree) -> None:
