@@ -54,9 +54,20 @@ class Storm:
     rate: float = 300.0
     kept: int = 20
     kept_rate: float = 1.0
+    judges_latency: bool = True
 
 
-SHORT = Storm(calm_s=2.0, kills=3, listener_kills=1, freezes=1, reloads=1, broken_reloads=1, scales=(5, 4))
+# Of a few hundred requests the slowest says more about who else uses the machine than about the tree.
+SHORT = Storm(
+    calm_s=2.0,
+    kills=3,
+    listener_kills=1,
+    freezes=1,
+    reloads=1,
+    broken_reloads=1,
+    scales=(5, 4),
+    judges_latency=False,
+)
 
 
 def run(storm: Storm, say: Callable[[str], None], keep: str = "") -> list[Row]:
@@ -112,7 +123,8 @@ def _run(tree: Tree, storm: Storm, verdict: Verdict, say: Callable[[str], None],
         "every fault could be injected and was healed", not trouble, len(blows), trouble.splitlines()
     )
     _judge_requests(result, blows, verdict)
-    _judge_latency(result, blows, calm, verdict)
+    if storm.judges_latency:
+        _judge_latency(result, blows, calm, verdict)
     if tree.is_alive():
         _judge_remains(tree, baseline, verdict)
 
