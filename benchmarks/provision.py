@@ -100,7 +100,7 @@ def install_ourselves() -> None:
 
 def newest_source() -> float:
     """When the sources of what an installation builds were last changed."""
-    sources = [os.path.join(ROOT, "pyproject.toml")]
+    sources = [os.path.join(ROOT, name) for name in ("pyproject.toml", "setup.py")]
     for directory, below, files in os.walk(os.path.join(ROOT, "crates")):
         below[:] = [name for name in below if name != "target"]
         sources += [os.path.join(directory, name) for name in files]

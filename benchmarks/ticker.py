@@ -105,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server = rocket_server("ticker", options.engine, options.loop, application="ticker:app")
     try:
         idle, busy, counted = measure(server, workload, options.connections, settings)
-    except UnusableError as error:
-        sys.stderr.write(f"{error}\n")
+    except (UnusableError, OSError) as error:
+        sys.stderr.write(f"not measured: {error}\n")
         return 1
     name = f"{options.engine}, {options.loop} loop"
     load = f"{name}, {workload.name}, {options.connections} connections"
