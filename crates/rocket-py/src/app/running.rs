@@ -181,11 +181,17 @@ impl PyApp {
     pub(super) fn cancel(&self, py: Python<'_>, token: Token, running: Running) {
         self.statistics.borrow_mut().in_flight -= 1;
         let Running { call, work } = running;
+        let is_thread = matches!(work, Work::Thread(_));
         self.unwanted.borrow_mut().insert(token, call.request);
         let cancelled = match work {
             Work::Task(task) => task.bind(py).call_method0(intern!(py, "cancel")),
             Work::Thread(future) => future.into_bound(py).call_method0(intern!(py, "cancel")),
         };
-        self.keep(cancelled.err());
+        // A thread that had not begun never will: it gives nothing that would have to be dropped.
+        match cancelled.and_then(|cancelled| cancelled.is_truthy()) {
+            Ok(true) if is_thread => drop(self.unwanted.borrow_mut().remove(&token)),
+            Ok(_) => {}
+            Err(error) => self.keep(Some(error)),
+        }
     }
 }
