@@ -38,6 +38,7 @@ from rocket_sup.service import MICROSECOND, Service
 OWED_BYTES: Final = 65536  # of answers in one batch: then they are written, and the client has to take them
 READ_AHEAD: Final = 65536  # received bytes held while a handler runs; then the client has to wait
 
+HEAD_CUT: Final = "the request ends in the middle of its head (RFC 9112 §8)"
 CUT_SHORT: Final = "the content is cut short (RFC 9112 §8)"
 
 _monotonic = time.monotonic
@@ -122,7 +123,8 @@ class Connection(Intake):
         elif phase is CONTENT:
             self._on_content(data)
         elif phase is LINGER:
-            self.deadline = min(_monotonic() + LINGER_QUIET_S, self._linger_until)
+            if not self._is_blocked:  # else it has the time to read that any client has
+                self.deadline = min(_monotonic() + LINGER_QUIET_S, self._linger_until)
         elif phase is not CLOSED:
             self._hold(data)
 
@@ -134,7 +136,7 @@ class Connection(Intake):
         if phase is LINGER:
             return False
         if phase is HEAD and self._pending.strip(b"\r\n"):
-            self._refuse(RemoteProtocolError("the request ends in the middle of its head (RFC 9112 §8)"), [])
+            self._refuse(RemoteProtocolError(HEAD_CUT), [])
         elif phase is CONTENT:
             self._refuse(RemoteProtocolError(CUT_SHORT), [], self._request)
         elif phase is HANDLER or self._is_blocked or (phase is not HEAD and self._pending):
@@ -154,6 +156,9 @@ class Connection(Intake):
             self.deadline = (
                 math.inf if self._running is None else after(self._running.started, timeouts.handler)
             )
+            # Here, because the handler's end resumes it only when something was held.
+            if len(self._pending) < READ_AHEAD:
+                self._resume_reading()
         elif phase is CONTENT:
             self._content_started = now
             self.deadline = after(now, timeouts.body)
@@ -180,9 +185,8 @@ class Connection(Intake):
         elif phase is HEAD:
             self._refuse(RemoteProtocolError("the head took too long (RFC 9110 §15.5.9)", status=408), [])
         elif phase is CONTENT:
-            self._refuse(
-                RemoteProtocolError("the content came too slowly (RFC 9110 §15.5.9)", status=408), []
-            )
+            error = RemoteProtocolError("the content came too slowly (RFC 9110 §15.5.9)", status=408)
+            self._refuse(error, [], self._request)
         elif phase is HANDLER and self._running is not None:
             running, self._running = self._running, None
             running.give_up()
@@ -345,9 +349,10 @@ class Connection(Intake):
                 self._pause_reading()
                 self._service.loop.call_soon(self._go_on, context=self._service.context)
             elif self._is_half_closed:
-                self._refuse(
-                    RemoteProtocolError("the request ends in the middle of its head (RFC 9112 §8)"), out
-                )
+                if rest.strip(b"\r\n"):
+                    self._refuse(RemoteProtocolError(HEAD_CUT), out)
+                else:
+                    self._close_with(out)
                 return
             else:
                 self._phase = HEAD

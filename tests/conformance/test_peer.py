@@ -81,6 +81,15 @@ def test_content_that_does_not_come_is_408(serve: Callable[..., Server]) -> None
     client.expect_end()
 
 
+def test_408_to_head_has_no_content(serve: Callable[..., Server]) -> None:
+    """Also when it is the content of HEAD that does not come."""
+    client = serve(timeouts={"body": SHORT_S}).connect()
+    answer = client.send(request("HEAD / HTTP/1.1", "Content-Length: 5")).read(to="HEAD")
+
+    assert answer.status == 408
+    client.expect_end()
+
+
 @pytest.mark.parametrize(
     ("start", "piece"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -79,4 +80,25 @@ def test_8_all_requests_before_a_half_close_are_answered_and_then_it_is_closed(s
     client.send(get("/later") + get() * 3).end()
 
     assert [client.read().status for _ in range(4)] == [200] * 4
+    client.expect_end()
+
+
+def test_8_blank_lines_after_the_last_request_are_no_request(serve: Callable[..., Server]) -> None:
+    """Whether they are looked at before the client's end or after it (RFC 9112 §2.2)."""
+    app = Router()
+    gates: list[asyncio.Event] = []
+
+    @app.get("/")
+    async def wait(req: Request) -> str:
+        gates.append(asyncio.Event())
+        await gates[-1].wait()
+        return "waited"
+
+    server = serve(app)
+    client = server.connect().send(get() + b"\r\n").end()
+    server.wait_until(lambda: gates)
+    server.call(lambda: None)  # a turn in which the end is seen
+    server.call(lambda: gates[0].set())
+
+    assert client.read().body == b"waited"
     client.expect_end()

@@ -92,6 +92,28 @@ def test_a_client_that_does_not_read_is_not_read(bench: Bench) -> None:
     assert transport.calls == []
 
 
+def test_what_a_client_still_sends_does_not_shorten_its_time_to_read(bench: Bench) -> None:
+    """The last answer is unread: it has as long as for any other answer."""
+    connection, _ = blocked(bench, PIECES[0] + b"nonsense\r\n\r\n")
+    deadline = connection.deadline
+    connection.data_received(b"more nonsense")
+
+    assert deadline == connection.deadline
+
+
+@pytest.mark.parametrize("held", [0, READ_AHEAD])
+def test_a_client_that_has_read_is_read_while_its_handler_waits(bench: Bench, held: int) -> None:
+    """Unless enough of it is held."""
+    connection, transport = blocked(bench, PIECES[8])
+    connection.data_received(b"x" * held)
+    transport.unsent = 0
+    connection.resume_writing()
+
+    assert transport.calls == (["pause_reading"] if held else [])
+    connection.abort()
+    bench.turn()
+
+
 @pytest.mark.parametrize(
     ("data", "answer"),
     [

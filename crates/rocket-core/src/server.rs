@@ -311,22 +311,14 @@ impl<A: App> Server<A> {
 
     fn send(&self, token: Token, connection: &mut Connection<A>) {
         let at = self.moment();
-        match self.driver.borrow_mut().send(connection.fd, &connection.output) {
-            Ok(sent) => {
-                self.app.count_bytes(0, sent);
-                if sent == connection.output.len() {
-                    connection.output.clear();
-                } else {
-                    connection.output.drain(..sent);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        let taken = match self.driver.borrow_mut().send(connection.fd, connection.unsent()) {
+            Ok(taken) => taken,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return connection.on_broken(error.raw_os_error().unwrap_or(0)),
-        }
-        if connection.output.is_empty() {
-            connection.on_sent(&self.settings, at);
-        } else {
-            connection.on_unsent(&self.settings, at);
+        };
+        self.app.count_bytes(0, taken);
+        connection.on_sent(taken, &self.settings, at);
+        if !connection.output.is_empty() {
             self.driver.borrow_mut().want_write(token, connection.fd);
         }
     }

@@ -3,6 +3,7 @@
 use std::os::fd::RawFd;
 
 use super::ending::{LINGER_TOTAL, after_ns};
+use super::serving::is_blank;
 use super::{App, Millis, Moment, NEVER, Receiving, Settings, Terms, Why};
 use crate::fault::Fault;
 use crate::head::parse_head;
@@ -53,13 +54,15 @@ pub enum After {
 
 /// A client that does not take what was written.
 #[derive(Debug)]
-pub(super) struct Unsent {
+pub(super) struct Blocked {
     /// When that began.
     pub(super) since: Millis,
     /// Bytes unsent then.
     pub(super) first: usize,
     /// Bytes unsent at the last look.
     pub(super) last: usize,
+    /// Bytes unsent now.
+    pub(super) left: usize,
 }
 
 /// A handler that waits.
@@ -93,9 +96,11 @@ pub struct Connection<A: App> {
     pub idle_since_ns: u64,
     pub(super) linger_until: Millis,
     pub(super) pending: Vec<u8>,
-    /// To be sent; the shell removes what was.
+    /// Answers, as long as some of it is unsent.
     pub output: Vec<u8>,
-    pub(super) unsent: Option<Box<Unsent>>,
+    /// Bytes of the output that the client has taken.
+    pub(super) sent: usize,
+    pub(super) blocked: Option<Box<Blocked>>,
     pub(super) receiving: Option<Box<Receiving<A::Asked>>>,
     pub(super) waiting: Option<Box<Waiting<A::Running>>>,
     /// What the application keeps.
@@ -121,7 +126,8 @@ impl<A: App> Connection<A> {
             linger_until: 0,
             pending: Vec::new(),
             output: Vec::new(),
-            unsent: None,
+            sent: 0,
+            blocked: None,
             receiving: None,
             waiting: None,
             guest,
@@ -143,12 +149,12 @@ impl<A: App> Connection<A> {
 
     /// The client does not take what was written.
     pub fn is_blocked(&self) -> bool {
-        self.unsent.is_some()
+        self.blocked.is_some()
     }
 
     /// Bytes received and not served yet, answered and not sent yet.
     pub fn held_bytes(&self) -> (usize, usize) {
-        (self.pending.len(), self.output.len())
+        (self.pending.len(), self.unsent().len())
     }
 
     /// Take bytes.
@@ -166,6 +172,8 @@ impl<A: App> Connection<A> {
                 }
             }
             Phase::Content => self.on_content(data, app, settings, at),
+            // A client that has not read the last answer yet has the time that any client has for that.
+            Phase::Linger if self.is_blocked() => {}
             Phase::Linger => self.deadline = (at.now() + LINGER_QUIET).min(self.linger_until),
             _ => {
                 self.pending.extend_from_slice(data);
@@ -180,7 +188,7 @@ impl<A: App> Connection<A> {
         self.is_reading = false;
         match self.phase {
             Phase::Linger => self.after = After::Close,
-            Phase::Head if self.pending.iter().any(|byte| !matches!(byte, b'\r' | b'\n')) => {
+            Phase::Head if !is_blank(&self.pending) => {
                 self.refuse(&HEAD_CUT, None, app, at);
             }
             Phase::Content => self.refuse(&CONTENT_CUT, None, app, at),
@@ -262,9 +270,7 @@ impl<A: App> Connection<A> {
                     self.close_idle(at);
                 }
             }
-            Phase::Head if self.pending.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
-                self.close_idle(at)
-            }
+            Phase::Head if is_blank(&self.pending) => self.close_idle(at),
             Phase::Head => self.refuse(&HEAD_SLOW, None, app, at),
             Phase::Content => self.refuse(&CONTENT_SLOW, None, app, at),
             Phase::Handler => {
@@ -293,31 +299,48 @@ impl<A: App> Connection<A> {
         }
     }
 
-    /// The socket did not take all of the output: so many bytes are left.
-    pub fn on_unsent(&mut self, settings: &Settings, at: Moment) {
-        let left = self.output.len();
-        match &mut self.unsent {
+    /// What is to be sent.
+    pub fn unsent(&self) -> &[u8] {
+        &self.output[self.sent..]
+    }
+
+    /// The socket took so many bytes of what is unsent; the client has to make room for the rest.
+    pub fn on_sent(&mut self, taken: usize, settings: &Settings, at: Moment) {
+        self.sent += taken;
+        if self.sent == self.output.len() {
+            self.output.clear();
+            self.sent = 0;
+            if self.blocked.take().is_some() {
+                self.on_room(settings, at);
+            }
+            return;
+        }
+        // Half of it at a time, so that many small pieces of a large answer do not move it each.
+        if self.sent > self.output.len() / 2 {
+            self.output.drain(..self.sent);
+            self.sent = 0;
+        }
+        let left = self.unsent().len();
+        match &mut self.blocked {
             None => {
-                self.unsent = Some(Box::new(Unsent { since: at.now(), first: left, last: left }));
+                self.blocked = Some(Box::new(Blocked { since: at.now(), first: left, last: left, left }));
                 self.deadline = at.after(settings.timeouts.write);
                 if self.phase != Phase::Linger {
                     self.is_reading = false;
                 }
             }
-            Some(unsent) if left > unsent.last => {
-                let more = left - unsent.last;
-                unsent.first += more;
-                unsent.last += more;
+            Some(blocked) => {
+                // What was answered meanwhile counts as unsent from the beginning.
+                let added = left + taken - blocked.left;
+                blocked.first += added;
+                blocked.last += added;
+                blocked.left = left;
             }
-            Some(_) => {}
         }
     }
 
     /// The client has taken everything: go on where we stopped.
-    pub fn on_sent(&mut self, settings: &Settings, at: Moment) {
-        if self.unsent.take().is_none() {
-            return;
-        }
+    fn on_room(&mut self, settings: &Settings, at: Moment) {
         let timeouts = &settings.timeouts;
         match self.phase {
             Phase::Linger => {
@@ -329,6 +352,8 @@ impl<A: App> Connection<A> {
                     .waiting
                     .as_ref()
                     .map_or(NEVER, |waiting| after_ns(waiting.terms.started_ns, timeouts.handler));
+                // Here, because the handler's end resumes it only when something was held.
+                self.is_reading = !self.is_half_closed && self.pending.len() < READ_AHEAD;
             }
             Phase::Content => {
                 if let Some(receiving) = &mut self.receiving {

@@ -35,7 +35,7 @@ impl<A: App> Connection<A> {
             self.after = After::Close;
         } else if self.after == After::Stay {
             self.after = After::HalfClose;
-            self.is_reading = !self.is_blocked() || self.is_reading;
+            self.is_reading = true; // what it still sends would otherwise cost it the answer
         }
     }
 
@@ -54,19 +54,19 @@ impl<A: App> Connection<A> {
     /// Cut a client that reads nothing, or so little that it is only holding on.
     pub(super) fn on_write_deadline(&mut self, settings: &Settings, at: Moment) {
         let timeouts = &settings.timeouts;
-        let left = self.output.len();
-        let Some(unsent) = &mut self.unsent else { return };
+        let left = self.unsent().len();
+        let Some(blocked) = &mut self.blocked else { return };
         let mut deadline = at.after(timeouts.write);
-        let taken = (unsent.first - left.min(unsent.first)) as u64 * 1_000;
+        let taken = (blocked.first - left.min(blocked.first)) as u64 * 1_000;
         if let Some(earned) = taken.checked_div(timeouts.body_min_rate) {
-            deadline = deadline.min(unsent.since + timeouts.write + earned);
+            deadline = deadline.min(blocked.since + timeouts.write + earned);
         }
-        if left >= unsent.last || at.now() >= deadline {
+        if left >= blocked.last || at.now() >= deadline {
             self.why = Some(Box::new(Why::Unread));
             self.after = After::Abort;
             return;
         }
-        unsent.last = left;
+        blocked.last = left;
         self.deadline = deadline;
     }
 }

@@ -70,6 +70,7 @@ impl<A: App> Connection<A> {
                 self.is_reading = false;
                 self.has_more = true;
             }
+            Phase::Idle if self.is_half_closed && is_blank(rest) => return self.close_with(at),
             Phase::Idle if self.is_half_closed => return self.refuse(&HEAD_CUT, None, app, at),
             Phase::Idle => {
                 self.phase = Phase::Head;
@@ -110,4 +111,9 @@ impl<A: App> Connection<A> {
             Reply::Drop => self.close_when_sent(at),
         }
     }
+}
+
+/// Nothing but line ends, which may stand before a request (RFC 9112 §2.2), and are none.
+pub(super) fn is_blank(data: &[u8]) -> bool {
+    data.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
