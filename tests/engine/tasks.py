@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import selectors
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
@@ -13,9 +14,42 @@ import uvloop
 
 native = pytest.importorskip("rocket_sup.engine._native", reason="the native module is not built")
 
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 Outcome = tuple[Any, BaseException | None]
 T = TypeVar("T")
+
+
+class TurningSelector(selectors.DefaultSelector):
+    """Starts tasks and gives turns inside `select`, as a reactor does.
+
+    Attributes:
+        runtime: of the tasks; None before there is one.
+        guests: what to do inside `select`, once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runtime: Any = None
+        self.guests: list[Callable[[], None]] = []
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Give one turn, and let the guests in."""
+        if self.runtime is None:
+            return super().select(timeout)
+        if self.guests or self.runtime.has_turns():
+            timeout = 0  # what happens now may be work for the loop
+        self.runtime.keep_turns(True)
+        self.runtime.give_turns()
+        while self.guests:
+            self.guests.pop(0)()
+        self.runtime.keep_turns(False)
+        return super().select(timeout)
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+    "selector": lambda: asyncio.SelectorEventLoop(TurningSelector()),
+}
 
 
 class Started:
@@ -60,6 +94,10 @@ class Starter:
         self._started: dict[int, Started] = {}
         self._tokens = itertools.count()
         self._runtime = native.TaskRuntime(self.loop, self._on_ended)
+        selector = getattr(self.loop, "_selector", None)
+        self._selector = selector if isinstance(selector, TurningSelector) and self.is_native else None
+        if self._selector is not None:
+            self._selector.runtime = self._runtime
 
     def __call__(self, coroutine: Any, context: Context | None = None) -> Started:
         """Start a coroutine, or for a native task whatever can be awaited."""
@@ -76,7 +114,11 @@ class Starter:
     async def from_the_loop(self, coroutine: Any) -> Started:
         """Start a coroutine where no task is current, as an engine does."""
         future = self.loop.create_future()
-        self.loop.call_soon(lambda: future.set_result(self(coroutine, copy_context())))
+        context = copy_context()
+        if self._selector is None:
+            self.loop.call_soon(lambda: future.set_result(self(coroutine, context)))
+        else:
+            self._selector.guests.append(lambda: future.set_result(self(coroutine, context)))
         started: Started = await future
         return started
 

@@ -398,3 +398,20 @@ def test_turns_are_taken_fairly(ask: Ask) -> None:
         return [99 <= turns <= 101]
 
     assert ask(handler) == [True]
+
+
+def test_whoever_gives_way_goes_on_after_what_was_ready(ask: Ask) -> None:
+    """Also in the first step, and when a timer has woken it."""
+
+    async def handler(req: Request) -> list[int]:
+        story: list[int] = []
+        loop = asyncio.get_running_loop()
+        for n in range(4):
+            loop.call_soon(story.append, n)
+            await asyncio.sleep(0)
+            story.append(-n)
+            if n == 1:
+                await asyncio.sleep(0.001)
+        return story
+
+    assert ask(handler) == [0, 0, 1, -1, 2, -2, 3, -3]

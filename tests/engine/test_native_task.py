@@ -24,9 +24,10 @@ from tests.engine.tasks import LOOPS, Run, Starter, run_on, turn, waits_for
 seen: ContextVar[str] = ContextVar("seen", default="nothing")
 
 
-@pytest.fixture(
-    params=[(kind, loop) for kind in ("asyncio.Task", "native") for loop in sorted(LOOPS)], ids=" on ".join
-)
+KINDS = [(kind, loop) for loop in sorted(LOOPS) for kind in ("asyncio.Task", "native")]
+
+
+@pytest.fixture(params=[each for each in KINDS if each != ("asyncio.Task", "selector")], ids=" on ".join)
 def run(request: pytest.FixtureRequest, pipe_of_libuv: None) -> Run[Any]:
     """Give a function that runs a scenario with one kind of task on one loop."""
     kind, loop = request.param

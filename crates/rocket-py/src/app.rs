@@ -136,9 +136,6 @@ impl PyApp {
     pub fn new(py: Python<'_>, desk: &Bound<'_, PyAny>, tasks: Py<TaskRuntime>) -> PyResult<Self> {
         let max_body = desk.getattr("max_body")?.extract()?;
         let wake: Option<Py<PyAny>> = desk.getattr("wake")?.extract()?;
-        if wake.is_none() {
-            tasks.get().turns.keep();
-        }
         let mut routes = Vec::new();
         let mut by_route = HashMap::new();
         let mut patterns = Vec::new();
@@ -201,6 +198,11 @@ impl PyApp {
     /// Tasks wait for nothing but their turn.
     pub fn has_turns(&self) -> bool {
         self.tasks.get().turns.has_some()
+    }
+
+    /// See `Turns::keep`.
+    pub fn keep_turns(&self, is_kept: bool) {
+        self.tasks.get().turns.keep(is_kept);
     }
 
     /// Give tasks their turn that let others go first.

@@ -244,7 +244,18 @@ impl Resident for Residence {
 
     fn go_on(&self) {
         self.0.go_on();
-        self.0.app().give_turns();
+    }
+
+    fn keep_turns(&self, is_kept: bool) {
+        self.0.app().keep_turns(is_kept);
+    }
+
+    fn give_turns(&self) -> bool {
+        let has_some = self.0.app().has_turns();
+        if has_some {
+            self.0.app().give_turns();
+        }
+        has_some
     }
 
     fn has_more(&self) -> bool {

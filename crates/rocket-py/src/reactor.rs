@@ -49,6 +49,12 @@ pub trait Resident {
     fn go_on(&self);
     /// Something was left for the next turn.
     fn has_more(&self) -> bool;
+    /// `select` is entered, or left: tasks that let others go first ask here for their turn, or ask the loop.
+    fn keep_turns(&self, _is_kept: bool) {}
+    /// Give those turns; true if somebody waited.
+    fn give_turns(&self) -> bool {
+        false
+    }
     /// Act on deadlines that have passed; monotonic milliseconds.
     fn on_time(&self, now: u64);
     /// When `on_time` may next have something to do.
@@ -136,7 +142,10 @@ impl Reactor {
         if self.is_inside.replace(true) {
             return Err(PyRuntimeError::new_err("select is running already"));
         }
+        let resident = self.resident.borrow().clone();
+        resident.iter().for_each(|resident| resident.keep_turns(true));
         let result = self.serve(py, timeout);
+        resident.iter().for_each(|resident| resident.keep_turns(false));
         self.is_inside.set(false);
         result
     }
@@ -201,7 +210,9 @@ impl Reactor {
         let mut ready = Vec::new();
         let mut now = began;
         loop {
-            self.wait(py, self.patience(until, now))?;
+            // Before anything else of this round: what the loop had ready has run, and what comes is behind.
+            let patience = if self.give_turns()? { Some(Duration::ZERO) } else { self.patience(until, now) };
+            self.wait(py, patience)?;
             self.run_batch(&mut ready)?;
             now = monotonic_ns();
             if !ready.is_empty()
@@ -211,6 +222,15 @@ impl Reactor {
                 return Ok(ready);
             }
         }
+    }
+
+    /// Let tasks go on that let others go first; true if there were some, who may have left work for the loop.
+    fn give_turns(&self) -> PyResult<bool> {
+        let resident = self.resident.borrow().clone();
+        let Some(resident) = resident else { return Ok(false) };
+        let has_given = resident.give_turns();
+        resident.check()?;
+        Ok(has_given)
     }
 
     /// How long the driver may wait.

@@ -11,7 +11,8 @@
 //! does not document but anyio and `asyncio.base_tasks` read is there too: `_fut_waiter`, `_must_cancel`,
 //! `_callbacks`, `_coro`.
 //!
-//! `object` is the Python object, `runtime` what all tasks of a loop share, `step` how one gets on.
+//! `object` is the Python object, `runtime` what all tasks of a loop share, `step` how one gets on, `turns` who
+//! goes on next without having waited for anything.
 
 mod object;
 mod runtime;

@@ -133,6 +133,11 @@ impl NativeTask {
         }
     }
 
+    /// What is to be thrown at the next step, which is now.
+    pub(super) fn take_thrown(&self, py: Python<'_>) -> Option<PyErr> {
+        self.thrown.replace(py, None).map(|error| PyErr::from_value(error.into_bound(py)))
+    }
+
     pub(super) fn has_callbacks(&self) -> bool {
         // SAFETY: nothing else looks at the list before this has returned.
         !unsafe { &*self.callbacks.as_ptr() }.is_empty()
@@ -145,21 +150,6 @@ impl NativeTask {
             slf.get().runtime.get().call_soon([callback.bind(py), slf.as_any(), context.bind(py)])?;
         }
         Ok(())
-    }
-}
-
-impl NativeTask {
-    /// Its context; None when the collector has emptied it.
-    pub(super) fn context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.context.get(py)
-    }
-
-    /// Go on, because it is its turn; in its context.
-    ///
-    /// # Errors
-    /// `KeyboardInterrupt`.
-    pub(super) fn take_turn(task: &Bound<'_, Self>) -> PyResult<()> {
-        if task.get().phase.get() == Phase::Suspended { Self::__call__(task, None) } else { Ok(()) }
     }
 }
 
@@ -181,7 +171,7 @@ impl NativeTask {
             return Err(slf.get().not_ready(py, "the task is not suspended"));
         }
         let error = match future {
-            None => slf.get().thrown.replace(py, None).map(|error| PyErr::from_value(error.into_bound(py))),
+            None => slf.get().take_thrown(py),
             Some(future) => call_method(intern!(py, "result"), [future], None).err(),
         };
         step::go_on(slf, error)

@@ -250,14 +250,31 @@ impl TaskRuntime {
         Ok(None)
     }
 
+    /// See `Turns::keep`.
+    fn keep_turns(&self, is_kept: bool) {
+        self.turns.keep(is_kept);
+    }
+
+    /// See `Turns::has_some`.
+    fn has_turns(&self) -> bool {
+        self.turns.has_some()
+    }
+
+    /// See `Turns::give`.
+    fn give_turns(&self, py: Python<'_>) -> PyResult<()> {
+        self.turns.give(py)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         visit.call(&self.call_soon)?;
         self.spare.traverse(&visit)?;
+        self.turns.traverse(&visit)?;
         self.sink.traverse(&visit)
     }
 
     fn __clear__(&self) {
         drop(self.spare.empty());
+        drop(self.turns.empty());
     }
 }

@@ -79,7 +79,6 @@ fn try_start<'py>(
 /// # Errors
 /// `KeyboardInterrupt`, which is for the loop too.
 pub(super) fn go_on(task: &Bound<'_, NativeTask>, error: Option<PyErr>) -> PyResult<()> {
-    let (py, this) = (task.py(), task.get());
     let outcome = match try_step(task, error) {
         Ok(Came::Ended(outcome)) => outcome,
         Ok(Came::Waits(awaited)) => match suspend(task, &awaited) {
@@ -88,13 +87,41 @@ pub(super) fn go_on(task: &Bound<'_, NativeTask>, error: Option<PyErr>) -> PyRes
         },
         Err(error) => Err(error),
     };
-    finish(task, &outcome);
     let interrupt = match &outcome {
-        Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => Err(error.clone_ref(py)),
+        Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(task.py()) => {
+            Err(error.clone_ref(task.py()))
+        }
         _ => Ok(()),
     };
-    this.runtime.get().sink.ended(py, this.token.get(), outcome);
+    end(task, outcome);
     interrupt
+}
+
+/// Tell everybody how a task ended that had suspended.
+fn end(task: &Bound<'_, NativeTask>, outcome: Outcome<'_>) {
+    finish(task, &outcome);
+    let this = task.get();
+    this.runtime.get().sink.ended(task.py(), this.token.get(), outcome);
+}
+
+/// Take a further step because it is the task's turn.
+///
+/// # Errors
+/// `KeyboardInterrupt`.
+pub(super) fn take_turn(task: &Bound<'_, NativeTask>) -> PyResult<()> {
+    let (py, this) = (task.py(), task.get());
+    if this.phase.get() != Phase::Suspended {
+        return Ok(());
+    }
+    let Some(context) = this.context.get(py) else { return Ok(()) };
+    let error = this.take_thrown(py);
+    match in_context(&context, || go_on(task, error)) {
+        Ok(gone_on) => gone_on,
+        Err(error) => {
+            end(task, Err(error));
+            Ok(())
+        }
+    }
 }
 
 fn try_step<'py>(task: &Bound<'py, NativeTask>, error: Option<PyErr>) -> PyResult<Came<'py>> {
@@ -186,7 +213,7 @@ fn suspend(task: &Bound<'_, NativeTask>, awaited: &Bound<'_, PyAny>) -> PyResult
     let (py, this) = (task.py(), task.get());
     this.phase.set(Phase::Suspended);
     if awaited.is_none() {
-        return if this.runtime.get().turns.wait(task) { Ok(()) } else { call_again(task) };
+        return call_again(task);
     }
     if let Err(error) = wait_for(task, awaited) {
         this.thrown.set(error.into_value(py).into_bound(py).into_any());
@@ -201,8 +228,11 @@ fn suspend(task: &Bound<'_, NativeTask>, awaited: &Bound<'_, PyAny>) -> PyResult
     Ok(())
 }
 
-/// Have the loop call the task in its next turn.
+/// Have the task go on in its next turn.
 fn call_again(task: &Bound<'_, NativeTask>) -> PyResult<()> {
+    if task.get().runtime.get().turns.wait(task) {
+        return Ok(());
+    }
     let context = task.get().context.get(task.py()).ok_or_else(collected)?;
     task.get().runtime.get().call_soon([task.as_any(), &context]).map(drop)
 }
