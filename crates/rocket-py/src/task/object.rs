@@ -43,6 +43,8 @@ pub struct NativeTask {
     /// What it returned, or the exception that ended it, a cancellation included.
     pub(super) outcome: Slot,
     pub(super) is_raised: Cell<bool>,
+    /// It is among `all_tasks()`.
+    pub(super) is_registered: Cell<bool>,
     /// The next step is to be a cancellation.
     pub(super) must_cancel: Cell<bool>,
     pub(super) cancel_message: Slot,
@@ -84,6 +86,7 @@ impl NativeTask {
             thrown: Slot::new(None),
             outcome: Slot::new(None),
             is_raised: Cell::new(false),
+            is_registered: Cell::new(false),
             must_cancel: Cell::new(false),
             cancel_message: Slot::new(None),
             cancels_requested: Cell::new(0),

@@ -54,13 +54,10 @@ fn try_start<'py>(
     shared.current.leave(event_loop, previous);
     let outcome = match came? {
         Came::Ended(outcome) => outcome,
-        Came::Waits(awaited) => {
-            let registered = call(shared.register.bind(runtime.py()), [task.as_any()], None);
-            match registered.and_then(|_| suspend(&task, &awaited)) {
-                Ok(()) => return Ok(FirstStep::Suspended(task.unbind())),
-                Err(error) => Err(error),
-            }
-        }
+        Came::Waits(awaited) => match suspend(&task, &awaited) {
+            Ok(()) => return Ok(FirstStep::Suspended(task.unbind())),
+            Err(error) => Err(error),
+        },
     };
     if shared.spare.is_alone(&task) && !task.get().has_callbacks() {
         task.get().forget(runtime.py());
@@ -212,6 +209,12 @@ fn finish(task: &Bound<'_, NativeTask>, outcome: &Outcome<'_>) {
 fn suspend(task: &Bound<'_, NativeTask>, awaited: &Bound<'_, PyAny>) -> PyResult<()> {
     let (py, this) = (task.py(), task.get());
     this.phase.set(Phase::Suspended);
+    if awaited.is_none() && this.runtime.get().turns.wait(task) {
+        return Ok(()); // in `all_tasks()` only when it waits for something: that costs more than the turn
+    }
+    if !this.is_registered.replace(true) {
+        call(this.runtime.get().register.bind(py), [task.as_any()], None)?;
+    }
     if awaited.is_none() {
         return call_again(task);
     }
