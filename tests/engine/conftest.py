@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import orjson
@@ -10,8 +11,10 @@ import pytest
 
 from rocket_sup.request import Request
 from rocket_sup.router import Router
+from rocket_sup.tcp import Limits
 from tests.conformance.conftest import *  # noqa: F403 - its fixtures, however many make a server
 from tests.conformance.server import Server, get
+from tests.engine import tcpsite
 
 Handler = Callable[[Request], Awaitable[object]]
 Ask = Callable[[Handler], Any]
@@ -30,3 +33,14 @@ def ask(serve: Callable[..., Server]) -> Ask:
         return orjson.loads(answer.body)
 
     return ask_once
+
+
+@pytest.fixture(params=tcpsite.LOOPS)
+def served(request: pytest.FixtureRequest, pipe_of_libuv: None) -> Iterator[Callable[..., tcpsite.Site]]:
+    """Give a function that serves a TCP handler until the test ends, on each loop in turn."""
+    with ExitStack() as stack:
+
+        def start(handler: tcpsite.Handler, **limits: Any) -> tcpsite.Site:
+            return stack.enter_context(tcpsite.serve(request.param, handler, Limits(**limits)))
+
+        yield start

@@ -39,7 +39,7 @@ COLUMNS = {
     # the wire behind one contract, in Python or native
     "engine": (
         "engine.contract engine.portable engine.selector engine.desk engine.nativewire engine.native"
-        " engine.choice"
+        " engine.choice engine.raw engine.rawportable engine.rawloop tcp"
     ),
     # where the columns meet
     "meeting": "acceptor admission",

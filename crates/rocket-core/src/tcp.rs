@@ -134,8 +134,7 @@ impl<G> Streams<G> {
     fn settle(&self, token: Token) {
         let mut driver = self.driver.borrow_mut();
         if let Some((_, chunk)) = self.arriving.take() {
-            let now = self.now();
-            self.with(token, |stream| stream.on_bytes(&chunk, now));
+            self.with(token, |stream| stream.on_bytes(&chunk, &*self.clock));
             driver.give_back(chunk);
             drop(driver);
             // Nothing can be gone: more bytes are no reason to close.
@@ -171,13 +170,13 @@ impl<G> Streams<G> {
     }
 
     /// Send what was staged.
-    pub fn go_on(&self, mut tell: impl FnMut(News<G>)) {
+    pub fn go_on(&self, mut tell: impl FnMut(Token, News<G>)) {
         if self.has_more() {
             for token in mem::take(&mut *self.dirty.borrow_mut()) {
                 self.with(token, |stream| stream.is_dirty = false);
                 let news = self.on_writable(token);
                 if news.is_news() {
-                    tell(news);
+                    tell(token, news);
                 }
             }
         }
@@ -185,7 +184,7 @@ impl<G> Streams<G> {
     }
 
     /// Act on deadlines that have passed.
-    pub fn on_time(&self, now: Millis, mut tell: impl FnMut(News<G>)) {
+    pub fn on_time(&self, now: Millis, mut tell: impl FnMut(Token, News<G>)) {
         let mut due = Vec::new();
         self.wheel.borrow_mut().advance(now, &mut |token| due.push(token));
         for token in due {
@@ -199,12 +198,12 @@ impl<G> Streams<G> {
                 stream.is_over(now)
             });
             if is_over == Some(true) {
-                self.abort_unsent(token, &mut news);
+                self.leave(token, &mut news);
             } else {
                 self.proceed(token, &mut news);
             }
             if news.is_news() {
-                tell(news);
+                tell(token, news);
             }
         }
     }
@@ -222,8 +221,7 @@ impl<G> Streams<G> {
             let count = chunk.len().min(limit);
             let result = act(&chunk[..count]);
             if count < chunk.len() {
-                let now = self.now();
-                self.with(token, |stream| stream.on_bytes(&chunk[count..], now));
+                self.with(token, |stream| stream.on_bytes(&chunk[count..], &*self.clock));
             }
             self.driver.borrow_mut().give_back(chunk);
             return Input::Bytes(result);
@@ -258,7 +256,7 @@ impl<G> Streams<G> {
 
     fn take_arriving(&self, token: Token) -> Option<Chunk> {
         let (of, chunk) = self.arriving.take()?;
-        if of == token && self.is_open(token) {
+        if of == token && self.with(token, |stream| stream.is_owned()) == Some(true) {
             return Some(chunk);
         }
         self.arriving.set(Some((of, chunk)));
@@ -271,8 +269,7 @@ impl<G> Streams<G> {
 
     /// Somebody waits for bytes, and will be told once.
     pub fn await_input(&self, token: Token) {
-        let now = self.now();
-        self.with(token, |stream| stream.await_input(now));
+        self.with(token, |stream| stream.await_input(&*self.clock));
         self.proceed(token, &mut News::default());
     }
 
@@ -301,8 +298,7 @@ impl<G> Streams<G> {
     /// Send what is staged. After `Waits` those who wait will be told.
     pub fn flush(&self, token: Token, news: &mut News<G>) -> Output {
         self.send(token, news);
-        let now = self.now();
-        let output = self.with(token, |stream| stream.await_output(now)).unwrap_or(Output::Closed);
+        let output = self.with(token, |stream| stream.await_output(&*self.clock)).unwrap_or(Output::Closed);
         self.proceed(token, news);
         output
     }
@@ -320,8 +316,7 @@ impl<G> Streams<G> {
 
     /// Be done with a connection: what is staged still leaves.
     pub fn close(&self, token: Token, news: &mut News<G>) {
-        let now = self.now();
-        news.has_input |= self.with(token, |stream| stream.close(now)) == Some(true);
+        news.has_input |= self.with(token, |stream| stream.close(&*self.clock)) == Some(true);
         self.send(token, news);
         self.proceed(token, news);
     }
@@ -329,6 +324,16 @@ impl<G> Streams<G> {
     /// Cut a connection, so that the client can tell it from an end.
     pub fn abort(&self, token: Token, news: &mut News<G>) {
         self.with(token, |stream| socket::reset_on_close(stream.fd));
+        self.remove(token, news);
+    }
+
+    /// Close a connection at once; cut it if something is unsent.
+    pub fn leave(&self, token: Token, news: &mut News<G>) {
+        self.with(token, |stream| {
+            if stream.has_unsent() {
+                socket::reset_on_close(stream.fd);
+            }
+        });
         self.remove(token, news);
     }
 
@@ -352,11 +357,12 @@ impl<G> Streams<G> {
         self.with(token, |stream| stream.set_idle(idle));
     }
 
-    // --- the table ---
-
-    fn now(&self) -> Millis {
-        (self.clock)()
+    /// Somebody waits with the driver, on another thread: nothing here can be called.
+    pub fn is_busy(&self) -> bool {
+        self.driver.try_borrow_mut().is_err()
     }
+
+    // --- the table ---
 
     /// Do something to a connection, without coming back in here.
     fn with<R>(&self, token: Token, act: impl FnOnce(&mut Stream<G>) -> R) -> Option<R> {
@@ -364,14 +370,13 @@ impl<G> Streams<G> {
     }
 
     fn send(&self, token: Token, news: &mut News<G>) {
-        let now = self.now();
         let mut driver = self.driver.borrow_mut();
         let failure = self.with(token, |stream| {
             if stream.fd < 0 || stream.unsent().is_empty() {
                 return None;
             }
             match driver.send(stream.fd, stream.unsent()) {
-                Ok(count) => stream.on_sent(count, now),
+                Ok(count) => stream.on_sent(count, &*self.clock),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Some(error.raw_os_error().unwrap_or(libc::EIO)),
             }
@@ -401,9 +406,10 @@ impl<G> Streams<G> {
 
     /// Do to the socket what the connection wants.
     fn proceed(&self, token: Token, news: &mut News<G>) {
-        let now = self.now();
         loop {
-            let Some((next, fd)) = self.with(token, |stream| (stream.next(now), stream.fd)) else { return };
+            let Some((next, fd)) = self.with(token, |stream| (stream.next(&*self.clock), stream.fd)) else {
+                return;
+            };
             match next {
                 Next::Stay => break,
                 Next::SendEnd => {
@@ -430,16 +436,6 @@ impl<G> Streams<G> {
                 wheel.schedule(token, stream.timed_for);
             }
         });
-    }
-
-    /// The client had time enough: cut it if it has not taken everything.
-    fn abort_unsent(&self, token: Token, news: &mut News<G>) {
-        self.with(token, |stream| {
-            if stream.has_unsent() {
-                socket::reset_on_close(stream.fd);
-            }
-        });
-        self.remove(token, news);
     }
 
     fn remove(&self, token: Token, news: &mut News<G>) {

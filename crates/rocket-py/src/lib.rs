@@ -13,6 +13,7 @@ mod routing;
 mod slot;
 mod spare;
 mod task;
+mod tcp;
 mod unlimited;
 
 use pyo3::prelude::*;
@@ -25,6 +26,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<task::TaskRuntime>()?;
     module.add_class::<reactor::Reactor>()?;
     module.add_class::<http::Http>()?;
+    module.add_class::<tcp::Tcp>()?;
+    module.add_class::<tcp::TcpConnection>()?;
     module.add_function(wrap_pyfunction!(reactor::probe_uring, module)?)?;
     doors::register(module)?;
     parsers::register(module)?;

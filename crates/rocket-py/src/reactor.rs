@@ -257,16 +257,27 @@ impl Reactor {
         if !self.left.borrow().is_empty() {
             return Ok(());
         }
-        let mut driver = self.driver.borrow_mut();
-        let mut events = self.events.borrow_mut();
-        events.clear();
-        driver.wait(Some(Duration::ZERO), &mut events)?;
-        if !events.is_empty() || timeout == Some(Duration::ZERO) {
+        self.look()?;
+        if !self.events.borrow().is_empty() || timeout == Some(Duration::ZERO) {
             return Ok(());
         }
+        // Python's handlers of signals run when somebody asks, and while nothing happens nobody else does.
+        py.check_signals()?;
+        self.sleep(py, timeout)?;
+        if self.events.borrow().is_empty() { py.check_signals() } else { Ok(()) }
+    }
+
+    fn look(&self) -> io::Result<()> {
+        let mut events = self.events.borrow_mut();
+        events.clear();
+        self.driver.borrow_mut().wait(Some(Duration::ZERO), &mut events)
+    }
+
+    fn sleep(&self, py: Python<'_>, timeout: Option<Duration>) -> io::Result<()> {
+        let mut driver = self.driver.borrow_mut();
+        let mut events = self.events.borrow_mut();
         let alone = Alone((&mut **driver, &mut *events));
-        py.detach(move || alone.wait(timeout))?;
-        Ok(())
+        py.detach(move || alone.wait(timeout))
     }
 
     /// Act on what was waited for, on what is left from before and on deadlines, within the time of a batch.

@@ -12,6 +12,9 @@ use super::{Input, Output};
 /// Monotonic milliseconds.
 pub type Millis = u64;
 
+/// Tells the time; asked only where it matters, because it costs as much as the rest.
+pub(super) type Clock<'a> = &'a dyn Fn() -> Millis;
+
 /// No deadline.
 pub(super) const NEVER: Millis = Millis::MAX;
 
@@ -150,9 +153,9 @@ impl<G> Stream<G> {
     // --- what came ---
 
     /// Keep bytes, or drop those of a closed connection.
-    pub(super) fn on_bytes(&mut self, bytes: &[u8], now: Millis) {
+    pub(super) fn on_bytes(&mut self, bytes: &[u8], clock: Clock<'_>) {
         if self.phase != Phase::Open {
-            self.linger(now);
+            self.linger(clock);
             return;
         }
         if self.taken > 0 {
@@ -238,7 +241,7 @@ impl<G> Stream<G> {
     }
 
     /// The socket took this many.
-    pub(super) fn on_sent(&mut self, count: usize, now: Millis) {
+    pub(super) fn on_sent(&mut self, count: usize, clock: Clock<'_>) {
         self.sent += count;
         if self.sent == self.outbox.len() {
             self.sent = 0;
@@ -248,7 +251,7 @@ impl<G> Stream<G> {
             }
             self.write_deadline = NEVER;
         } else if count > 0 {
-            self.expect_progress(now);
+            self.expect_progress(clock);
         }
     }
 
@@ -269,7 +272,7 @@ impl<G> Stream<G> {
     }
 
     /// Its owner is done with it: whether somebody waited for bytes. Done before, it changes nothing.
-    pub(super) fn close(&mut self, now: Millis) -> bool {
+    pub(super) fn close(&mut self, clock: Clock<'_>) -> bool {
         if self.phase != Phase::Open {
             return false;
         }
@@ -279,7 +282,7 @@ impl<G> Stream<G> {
         if self.end == End::Open {
             self.end = End::Wanted;
         }
-        self.expect_progress(now);
+        self.expect_progress(clock);
         self.end_input_wait()
     }
 
@@ -289,7 +292,7 @@ impl<G> Stream<G> {
     }
 
     /// What is to be done to the socket now; asked again after it is done.
-    pub(super) fn next(&mut self, now: Millis) -> Next {
+    pub(super) fn next(&mut self, clock: Clock<'_>) -> Next {
         let is_owned = self.phase == Phase::Open;
         if matches!(self.received, Received::Broken(_)) {
             return match (is_owned, self.fd) {
@@ -313,8 +316,8 @@ impl<G> Stream<G> {
         if self.phase == Phase::Closing {
             self.phase = Phase::Lingering;
             self.write_deadline = NEVER;
-            self.linger_until = now + LINGER_TOTAL;
-            self.linger(now);
+            self.linger_until = clock() + LINGER_TOTAL;
+            self.linger(clock);
         }
         Next::Stay
     }
@@ -322,9 +325,9 @@ impl<G> Stream<G> {
     // --- time ---
 
     /// Somebody waits for bytes from now on.
-    pub(super) fn await_input(&mut self, now: Millis) {
+    pub(super) fn await_input(&mut self, clock: Clock<'_>) {
         self.awaits_input = true;
-        self.read_deadline = if self.options.idle > 0 { now + self.options.idle } else { NEVER };
+        self.read_deadline = if self.options.idle > 0 { clock() + self.options.idle } else { NEVER };
     }
 
     /// Nobody does any more: whether somebody did.
@@ -337,7 +340,7 @@ impl<G> Stream<G> {
     }
 
     /// Somebody wants to wait until everything is sent; there is a wait only if it is not.
-    pub(super) fn await_output(&mut self, now: Millis) -> Output {
+    pub(super) fn await_output(&mut self, clock: Clock<'_>) -> Output {
         match (self.phase, self.received) {
             (Phase::Closing | Phase::Lingering, _) => return Output::Closed,
             (_, Received::Broken(errno)) => return Output::Broken(errno),
@@ -346,7 +349,7 @@ impl<G> Stream<G> {
         }
         self.awaits_output = true;
         if self.write_deadline == NEVER {
-            self.expect_progress(now);
+            self.expect_progress(clock);
         }
         Output::Waits
     }
@@ -360,17 +363,17 @@ impl<G> Stream<G> {
         is_awaited
     }
 
-    fn expect_progress(&mut self, now: Millis) {
+    fn expect_progress(&mut self, clock: Clock<'_>) {
         self.write_deadline = match self.phase {
-            Phase::Open if self.awaits_output && self.options.idle > 0 => now + self.options.idle,
-            Phase::Closing => now + self.options.close,
+            Phase::Open if self.awaits_output && self.options.idle > 0 => clock() + self.options.idle,
+            Phase::Closing => clock() + self.options.close,
             _ => NEVER,
         };
     }
 
-    fn linger(&mut self, now: Millis) {
+    fn linger(&mut self, clock: Clock<'_>) {
         if self.phase == Phase::Lingering {
-            self.read_deadline = self.linger_until.min(now + LINGER_QUIET);
+            self.read_deadline = self.linger_until.min(clock() + LINGER_QUIET);
         }
     }
 
@@ -411,8 +414,14 @@ impl<G> Stream<G> {
         self.has_timed_out
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    /// Its owner has not closed it.
+    pub(super) fn is_owned(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// Nor is it broken.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_owned() && !matches!(self.received, Received::Broken(_))
     }
 
     /// Something is staged that the socket has not taken, our end included.

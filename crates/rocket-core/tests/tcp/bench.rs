@@ -77,7 +77,7 @@ impl Bench {
                 other => panic!("{other:?}"),
             }
         }
-        self.streams.go_on(|news| told.push(news));
+        self.streams.go_on(|_, news| told.push(news));
         told
     }
 
@@ -110,7 +110,7 @@ impl Bench {
     pub fn pass(&self, millis: u64) -> Vec<News<&'static str>> {
         self.now.set(self.now.get() + millis);
         let mut told = Vec::new();
-        self.streams.on_time(self.now.get(), |news| told.push(news));
+        self.streams.on_time(self.now.get(), |_, news| told.push(news));
         told
     }
 

@@ -77,7 +77,7 @@ pub fn a_view_lasts_and_is_collected_from_any_thread(make: Make) {
     );
     let Input::Bytes(View::Lent(loan)) = first else { unreachable!() };
     thread::spawn(move || drop(loan)).join().unwrap();
-    bench.streams.go_on(|_| {});
+    bench.streams.go_on(|_, _| {});
     assert_eq!(1, bench.streams.loans());
     drop(bench);
     assert!(
@@ -151,7 +151,7 @@ pub fn staged_bytes_leave_by_themselves(make: Make) {
     bench.streams.stage(bench.token, b"ab").unwrap();
     bench.streams.stage(bench.token, b"cd").unwrap();
     assert!(bench.streams.has_more());
-    bench.streams.go_on(|_| {});
+    bench.streams.go_on(|_, _| {});
     assert!(!bench.streams.has_more());
     let mut got = [0; 4];
     bench.client.read_exact(&mut got).unwrap();
