@@ -8,9 +8,8 @@ here. See `crates/rocket-py/src/reactor.rs`.
 from __future__ import annotations
 
 import selectors
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 _MASK = selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -36,6 +35,7 @@ class NativeSelector(selectors.BaseSelector):
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
         self._keys: dict[int, selectors.SelectorKey] = {}
+        self._map = _Watched(self)
 
     def register(self, fileobj: int | object, events: int, data: object = None) -> selectors.SelectorKey:
         """Watch a descriptor.
@@ -96,9 +96,9 @@ class NativeSelector(selectors.BaseSelector):
         self._keys.clear()
         self._reactor.close()
 
-    def get_map(self) -> Mapping[int, selectors.SelectorKey]:  # type: ignore[override]  # by descriptor alone
-        """Show what is watched, by descriptor."""
-        return MappingProxyType(self._keys)
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        """Show what is watched, by descriptor; file objects are found, too."""
+        return self._map
 
     def get_key(self, fileobj: int | object) -> selectors.SelectorKey:
         """Find what was registered.
@@ -120,3 +120,19 @@ class NativeSelector(selectors.BaseSelector):
             if key.fileobj is fileobj:
                 return key.fd
         raise ValueError(f"Invalid file descriptor: {fd}")
+
+
+class _Watched(Mapping[Any, selectors.SelectorKey]):
+    """See `get_map`. asyncio looks here for file objects, from Python 3.13 on."""
+
+    def __init__(self, selector: NativeSelector) -> None:
+        self._selector = selector
+
+    def __len__(self) -> int:
+        return len(self._selector._keys)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._selector._keys)
+
+    def __getitem__(self, fileobj: int | object) -> selectors.SelectorKey:
+        return self._selector.get_key(fileobj)

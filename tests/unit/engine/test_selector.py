@@ -174,6 +174,9 @@ def test_what_is_watched_can_be_seen(selector: selectors.BaseSelector, pair: Pai
 
     assert key == selector.get_key(pair[0])
     assert [pair[0].fileno()] == list(selector.get_map())
+    assert key == selector.get_map().get(pair[0])
+    assert key == selector.get_map()[pair[0].fileno()]
+    assert selector.get_map().get(pair[1]) is None
     with pytest.raises(KeyError):
         selector.get_key(pair[1])
 
