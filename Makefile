@@ -6,15 +6,16 @@ PYTHON ?= python3
 VENV   ?= $(ROOT)/.venv
 BIN    := $(VENV)/bin
 AT     := cd $(ROOT) &&
+FUZZ   ?= -max_total_time=60
 CARGO  := $(shell command -v cargo)
-CRATES := $(shell find $(ROOT)/crates -name target -prune -o '(' -name '*.rs' -o -name 'Cargo.*' ')' -print)
+CRATES := $(shell find $(ROOT)/crates -name target -prune -o -name fuzz -prune -o '(' -name '*.rs' -o -name 'Cargo.*' ')' -print)
 # The stable ABI needs no interpreter to be built, and the one that loads the module brings the symbols.
 STABLE := PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1
 # The native module, where there is Rust; every target works without it.
 MODULE := $(if $(CARGO),$(ROOT)/rocket_sup/engine/_native.abi3.so)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test portable check bootstrap native rust wheels lint types unit faults bench loadtest docs clean
+.PHONY: help run test portable check bootstrap native rust wheels lint types unit faults fuzz bench loadtest docs clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' $(ROOT)/Makefile | expand -t 18
@@ -41,6 +42,15 @@ rust:       ## format, lint and test the crates, changing nothing
 	$(AT) cd crates && cargo fmt --check
 	$(AT) cd crates && $(STABLE) cargo clippy --all-targets -- -D warnings
 	$(AT) cd crates && cargo test -p rocket-core
+
+# The fuzzer wants compiler options that stable Rust hides. What it makes up goes to build/, and only seeds are kept.
+fuzz:       ## try the native parsers on made-up bytes, a minute for each target; FUZZ=-runs=4000000 for longer
+	$(AT) cd crates/fuzz && cargo test --quiet
+	$(AT) test -x build/tools/bin/cargo-fuzz || cargo install --quiet --locked --root build/tools cargo-fuzz
+	$(AT) for target in head chunked split; do \
+	    mkdir -p build/fuzz/$$target && PATH=build/tools/bin:$$PATH RUSTC_BOOTSTRAP=1 \
+	    cargo fuzz run --fuzz-dir crates/fuzz $$target build/fuzz/$$target crates/fuzz/corpus/$$target \
+	    -- $(FUZZ) || exit 1; done
 
 wheels: $(VENV)/.develops    ## build a wheel for every CPython from 3.11 on, into dist/
 	$(AT) rm -rf build/wheels && ROCKET_NATIVE=1 $(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheels .
@@ -69,7 +79,7 @@ docs: $(VENV)/.develops $(MODULE)      ## write what is made from the code; chec
 	$(AT) $(BIN)/python -m docs.generate && $(BIN)/python -m pytest -q tests/docs
 
 clean:      ## remove the virtual environment, caches and what was built
-	$(AT) rm -rf $(VENV) .venv-debian build dist *.egg-info benchmarks/build crates/target rocket_sup/engine/_native*.so
+	$(AT) rm -rf $(VENV) .venv-debian build dist *.egg-info benchmarks/build crates/target crates/fuzz/target rocket_sup/engine/_native*.so
 	$(AT) rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	$(AT) find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -168,7 +168,8 @@ def arrive(
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@pytest.mark.timeout(300)
+@settings(max_examples=300)
 @given(anything, limits)
 @example(b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", WIDE)
 @example(b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n", WIDE)
@@ -178,6 +179,7 @@ def test_whole_heads_are_read_alike(data: bytes, bounds: LimitsConfig) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @settings(max_examples=300)
 @given(anything, limits, cuts)
 @example(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", LimitsConfig(request_line=14), [15])
@@ -187,6 +189,7 @@ def test_heads_in_pieces_are_read_alike(data: bytes, bounds: LimitsConfig, ends:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @settings(max_examples=200)
 @given(anything, limits)
 def test_heads_byte_by_byte_are_read_alike(data: bytes, bounds: LimitsConfig) -> None:
@@ -197,6 +200,7 @@ def test_heads_byte_by_byte_are_read_alike(data: bytes, bounds: LimitsConfig) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("place", ["start", "request line", "field name", "field value", "end"])
 def test_every_two_bytes_everywhere_are_read_alike(place: str) -> None:
     """All 65536 pairs, where each part of a head stands."""
@@ -209,7 +213,8 @@ def test_every_two_bytes_everywhere_are_read_alike(place: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@pytest.mark.timeout(300)
+@settings(max_examples=300)
 @given(authorities)
 def test_hosts_are_judged_alike(authority: bytes) -> None:
     """In the field, and in the two forms of a target that have one."""
@@ -286,7 +291,8 @@ contents = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@pytest.mark.timeout(300)
+@settings(max_examples=300)
 @given(contents, chunk_limits, cuts)
 def test_chunks_are_read_alike(data: bytes, bounds: LimitsConfig, places: list[int]) -> None:
     """End and content, or status and words of the refusal, for any way of cutting."""

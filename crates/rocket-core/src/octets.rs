@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn names_end_where_tokens_end() {
         for place in 0..20 {
-            for byte in 0..=255 {
+            for byte in (0..=255).step_by(if cfg!(miri) { 5 } else { 1 }) {
                 let mut data = b"aaaaaaaaaaaaaaaaaaaa: \xff\r\n".to_vec();
                 data[place] = byte;
                 for from in 0..20 {

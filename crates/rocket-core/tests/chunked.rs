@@ -8,6 +8,9 @@ const LIMITS: Limits =
     Limits { request_line: 100, head: 100, headers: 2, chunk_extensions: 60, trailers: 60 };
 const MAX_BODY: u64 = 200;
 
+/// Between places that are tried: all of them, but under Miri, which is slow.
+const STEP: usize = if cfg!(miri) { 17 } else { 1 };
+
 type Outcome = Result<(Option<usize>, Vec<u8>), Fault>;
 
 /// Feed pieces; where the content ended, and the content.
@@ -32,8 +35,8 @@ fn valid_content_is_the_same_for_every_two_cuts() {
 
     assert_eq!(Ok(expected.clone()), decode([&data[..]]));
     assert_eq!(Ok(expected.clone()), decode(data.chunks(1)));
-    for first in 0..data.len() {
-        for second in first..data.len() {
+    for first in (0..data.len()).step_by(STEP) {
+        for second in (first..data.len()).step_by(STEP) {
             let pieces = [&data[..first], &data[first..second], &data[second..]];
             assert_eq!(Ok(expected.clone()), decode(pieces), "{first} {second}");
         }

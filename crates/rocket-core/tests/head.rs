@@ -7,6 +7,9 @@ use rocket_core::limits::Limits;
 const LIMITS: Limits =
     Limits { request_line: 8192, head: 32768, headers: 128, chunk_extensions: 4096, trailers: 8192 };
 
+/// Between places that are tried: all of them, but under Miri, which is slow.
+const STEP: usize = if cfg!(miri) { 17 } else { 1 };
+
 fn read(data: &[u8]) -> Result<Option<Head>, Fault> {
     parse_head(data, &LIMITS, 0)
 }
@@ -259,12 +262,12 @@ fn what_can_never_fit_is_refused_before_it_ends() {
 #[test]
 fn every_part_of_a_valid_head_is_incomplete() {
     let data = b"\r\nPUT http://[::1]:80/?a HTTP/1.1\r\nHost: b\r\nX:\t\r\nContent-Length: 3\r\n\r\n";
-    for end in 0..data.len() {
+    for end in (0..data.len()).step_by(STEP) {
         for scanned in [0, end / 2, end.saturating_sub(1), end] {
             assert_eq!(Ok(None), parse_head(&data[..end], &LIMITS, scanned), "{end} {scanned}");
         }
     }
-    for scanned in 0..data.len() {
+    for scanned in (0..data.len()).step_by(STEP) {
         assert_eq!(Ok(Some(accepted(data))), parse_head(data, &LIMITS, scanned));
     }
 }
