@@ -68,3 +68,9 @@ pub(super) fn close(fd: RawFd) {
     // SAFETY: the caller owns the descriptor and forgets it.
     unsafe { libc::close(fd) };
 }
+
+/// Fail for what is no descriptor.
+pub(super) fn check_open(fd: RawFd) -> io::Result<()> {
+    // SAFETY: a system call without pointers.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).map(drop)
+}

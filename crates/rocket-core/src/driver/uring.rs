@@ -179,6 +179,7 @@ fn name_of(kind: u64, token: Token) -> u64 {
 
 impl Driver for Uring {
     fn attach(&mut self, token: Token, fd: RawFd) -> io::Result<()> {
+        socket::check_open(fd)?; // the kernel hears of it later, when nobody can be told any more
         let index = place_of(token) as usize;
         if index >= self.connections.len() {
             self.connections.resize_with(index + 1, Connection::vacant);
