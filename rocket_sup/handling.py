@@ -158,7 +158,7 @@ def log_failure(service: Logs, request: Request, error: BaseException) -> None:
         "handler_failed",
         method=request.method,
         target=request.target,
-        error=f"{type(error).__name__}: {error}",
+        error=_named(error),
         traceback="".join(traceback.format_exception(error)),
     )
 
@@ -168,6 +168,14 @@ def log_hook_failure(service: Logs, moment: str, error: Exception) -> None:
     service.log.error(
         "hook_failed",
         hook=moment,
-        error=f"{type(error).__name__}: {error}",
+        error=_named(error),
         traceback="".join(traceback.format_exception(error)),
     )
+
+
+def _named(error: BaseException) -> str:
+    """Name an exception with its text, if it has one that can be had."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as problem:  # of the application, like the error itself
+        return f"{type(error).__name__}: without a text, which raised {type(problem).__name__}"

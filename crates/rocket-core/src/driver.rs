@@ -137,6 +137,11 @@ pub trait Driver {
     /// `Epoll`: the chunk before was not given back.
     fn receive(&mut self, token: Token, fd: RawFd) -> Receive;
 
+    /// Whether a connection that is read has something to be received, told or not.
+    fn has_unread(&mut self, _token: Token, fd: RawFd) -> bool {
+        socket::has_unread(fd)
+    }
+
     /// Take back received bytes.
     fn give_back(&mut self, chunk: Chunk);
 

@@ -5,6 +5,7 @@
 //! into the engine (to watch a descriptor, to close the longest-idle connection) finds everything but itself.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
@@ -30,7 +31,9 @@ pub struct Server<A: App> {
     driver: Rc<RefCell<Box<dyn Driver>>>,
     table: RefCell<Slab<Seat<A>>>,
     wheel: RefCell<Wheel>,
-    more: RefCell<Vec<Token>>,
+    more: RefCell<VecDeque<Token>>,
+    /// Connections to be cut when what is happening to them is over.
+    doomed: RefCell<Vec<Token>>,
     output: RefCell<Vec<u8>>,
     is_draining: Cell<bool>,
     /// Longest idle last; see `longest_idle`.
@@ -47,7 +50,8 @@ impl<A: App> Server<A> {
             driver,
             table: RefCell::new(Slab::new()),
             wheel: RefCell::new(Wheel::new(now, TICK)),
-            more: RefCell::new(Vec::new()),
+            more: RefCell::new(VecDeque::new()),
+            doomed: RefCell::new(Vec::new()),
             output: RefCell::new(Vec::new()),
             is_draining: Cell::new(false),
             idle: RefCell::new(Vec::new()),
@@ -84,6 +88,9 @@ impl<A: App> Server<A> {
     /// # Errors
     /// It cannot be watched, and stays the caller's.
     pub fn open(&self, fd: RawFd, guest: impl FnOnce(Token) -> A::Guest) -> io::Result<Token> {
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF)); // not every driver looks at it now
+        }
         let token = self.table.borrow_mut().insert(None);
         if let Err(error) = self.driver.borrow_mut().attach(token, fd) {
             self.table.borrow_mut().remove(token);
@@ -93,6 +100,11 @@ impl<A: App> Server<A> {
         self.watch_time(token, &mut connection);
         self.put(token, connection);
         Ok(token)
+    }
+
+    /// Another thread waits with the driver: nothing may be done to connections meanwhile.
+    pub fn is_waiting(&self) -> bool {
+        self.driver.try_borrow_mut().is_err()
     }
 
     /// Bytes held for all connections: received and not served yet, answered and not sent yet.
@@ -135,7 +147,7 @@ impl<A: App> Server<A> {
     /// The connection broke while nobody read it.
     pub fn on_broken(&self, token: Token) {
         let Some(mut connection) = self.take(token) else { return };
-        connection.on_broken(0);
+        connection.on_broken(error_of(connection.fd));
         self.finish(token, connection);
     }
 
@@ -155,13 +167,18 @@ impl<A: App> Server<A> {
         !self.more.borrow().is_empty()
     }
 
-    /// Serve what was held back.
-    pub fn go_on(&self) {
-        let tokens = mem::take(&mut *self.more.borrow_mut());
-        for token in tokens {
+    /// Serve what was held back, those first who wait longest: one connection, and more until the time is over.
+    pub fn go_on(&self, until_ns: u64) {
+        let waiting = self.more.borrow().len();
+        for _ in 0..waiting {
+            let next = self.more.borrow_mut().pop_front();
+            let Some(token) = next else { return };
             if let Some(mut connection) = self.take(token) {
                 connection.go_on(&self.app, &self.settings, self.moment());
                 self.finish(token, connection);
+            }
+            if self.app.now_ns() >= until_ns {
+                return;
             }
         }
     }
@@ -175,7 +192,8 @@ impl<A: App> Server<A> {
             connection.timed_for = NEVER;
             if connection.deadline <= now {
                 let fd = connection.fd;
-                connection.on_deadline(&self.app, &self.settings, self.moment(), || has_unread(fd));
+                let has_unread = || self.driver.borrow_mut().has_unread(token, fd);
+                connection.on_deadline(&self.app, &self.settings, self.moment(), has_unread);
             }
             self.finish(token, connection);
         }
@@ -191,15 +209,19 @@ impl<A: App> Server<A> {
     /// Keep no connection alive from now on.
     pub fn drain(&self) {
         self.is_draining.set(true);
-        self.for_each(|connection, at| {
+        self.for_each(|token, connection, at| {
             let fd = connection.fd;
-            connection.drain(at, || has_unread(fd));
+            connection.drain(at, || self.driver.borrow_mut().has_unread(token, fd));
         });
     }
 
-    /// Cut every connection.
+    /// Cut every connection; one whose handler calls this, when the handler has returned.
     pub fn abort_all(&self) {
-        self.for_each(|connection, _| connection.after = After::Abort);
+        let table = self.table.borrow();
+        let busy = table.iter().filter(|(_, seat)| seat.is_none()).map(|(token, _)| token);
+        self.doomed.borrow_mut().extend(busy);
+        drop(table);
+        self.for_each(|_, connection, _| connection.after = After::Abort);
     }
 
     /// When the longest-idle connection became idle, in monotonic nanoseconds.
@@ -240,11 +262,11 @@ impl<A: App> Server<A> {
         queue.last().copied()
     }
 
-    fn for_each(&self, mut act: impl FnMut(&mut Connection<A>, Moment)) {
+    fn for_each(&self, mut act: impl FnMut(Token, &mut Connection<A>, Moment)) {
         let tokens: Vec<Token> = self.table.borrow().tokens().collect();
         for token in tokens {
             if let Some(mut connection) = self.take(token) {
-                act(&mut connection, self.moment());
+                act(token, &mut connection, self.moment());
                 self.finish(token, connection);
             }
         }
@@ -283,6 +305,9 @@ impl<A: App> Server<A> {
 
     /// Do to the socket what the connection wants, and put it back or close it.
     fn finish(&self, token: Token, mut connection: Box<Connection<A>>) {
+        if !self.doomed.borrow().is_empty() {
+            self.judge(token, &mut connection);
+        }
         if connection.after != After::Abort && !connection.output.is_empty() {
             self.send(token, &mut connection);
         }
@@ -303,10 +328,21 @@ impl<A: App> Server<A> {
         }
         if connection.has_more {
             connection.has_more = false;
-            self.more.borrow_mut().push(token);
+            self.more.borrow_mut().push_back(token);
         }
         self.watch_time(token, &mut connection);
         self.put(token, connection);
+    }
+
+    /// Cut a connection if that was asked for while it was out of the table.
+    #[cold]
+    fn judge(&self, token: Token, connection: &mut Connection<A>) {
+        let mut doomed = self.doomed.borrow_mut();
+        let before = doomed.len();
+        doomed.retain(|each| *each != token);
+        if doomed.len() < before {
+            connection.after = After::Abort;
+        }
     }
 
     fn send(&self, token: Token, connection: &mut Connection<A>) {
@@ -342,10 +378,13 @@ impl<A: App> Server<A> {
     }
 }
 
-/// The kernel holds bytes of this client that nobody has received.
-fn has_unread(fd: RawFd) -> bool {
-    let mut unread: libc::c_int = 0;
-    // SAFETY: FIONREAD writes one int, to which a valid pointer is given.
-    let result = unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut unread) };
-    result == 0 && unread > 0
+/// Why a socket is broken: errno, and 0 when it is not.
+fn error_of(fd: RawFd) -> i32 {
+    let mut errno: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes one int, to which a valid pointer is given with its size.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, (&raw mut errno).cast(), &raw mut size)
+    };
+    if result == 0 { errno } else { 0 }
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -239,7 +239,15 @@ impl PyApp {
         self.refresh();
         match result {
             Ok(value) => self.respond(py, guest, &running.call, &value, terms, output),
-            Err(error) => match self.failed(py, &running.call, error) {
+            // Told to the loop by the step that raised it.
+            Err(error)
+                if matches!(running.work, Work::Task(_))
+                    && error.is_instance_of::<PyKeyboardInterrupt>(py) =>
+            {
+                true
+            }
+            // In a thread nobody is interrupted: whatever it raised is the handler's.
+            Err(error) => match self.failure(py, &running.call, error) {
                 Some(answer) => self.respond(py, guest, &running.call, &answer, terms, output),
                 None => true,
             },
@@ -250,7 +258,7 @@ impl PyApp {
     pub fn drop_result(&self, py: Python<'_>, token: Token, result: PyResult<Bound<'_, PyAny>>) {
         let Some(request) = self.unwanted.borrow_mut().remove(&token) else { return };
         let Err(error) = result else { return };
-        if !error.is_instance_of::<CancelledError>(py) {
+        if error.is_instance_of::<PyException>(py) {
             let told = self.desk.call_method1(py, intern!(py, "log_failure"), (request, error));
             self.keep(told.err());
         }

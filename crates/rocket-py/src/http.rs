@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::{Rc, Weak};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -13,7 +14,7 @@ use rocket_core::limits::Limits;
 use rocket_core::server::Server;
 
 use crate::app::{Guest, PyApp};
-use crate::reactor::{Reactor, Resident};
+use crate::reactor::{Reactor, Resident, WAITING};
 use crate::task::{Sink, TaskRuntime};
 
 /// The connections of one wire.
@@ -45,7 +46,7 @@ impl Http {
 
     /// Serve a connected, non-blocking socket, which is ours from now on; `client` as its socket names it.
     fn open(&self, fd: i32, client: Py<PyAny>) -> PyResult<()> {
-        self.server.app().refresh();
+        self.idle()?.app().refresh();
         self.server.open(fd, |token| Guest::new(token, client))?;
         Ok(())
     }
@@ -77,14 +78,14 @@ impl Http {
 
     /// See `Wire.drain`.
     fn drain(&self) -> PyResult<()> {
-        self.server.app().refresh();
+        self.idle()?.app().refresh();
         self.server.drain();
         self.server.app().check()
     }
 
     /// See `Wire.abort_all`.
     fn abort_all(&self) -> PyResult<()> {
-        self.server.abort_all();
+        self.idle()?.abort_all();
         self.server.app().check()
     }
 
@@ -96,7 +97,7 @@ impl Http {
 
     /// See `Wire.close_longest_idle`.
     fn close_longest_idle(&self) -> PyResult<bool> {
-        self.server.app().refresh();
+        self.idle()?.app().refresh();
         let is_closed = self.server.close_longest_idle();
         self.server.app().check()?;
         Ok(is_closed)
@@ -111,6 +112,7 @@ impl Http {
         is_error: bool,
     ) -> PyResult<()> {
         let result = if is_error { Err(PyErr::from_value(value)) } else { Ok(value) };
+        self.idle()?;
         hand_over(py, &self.server, token, result);
         self.server.app().check()
     }
@@ -148,6 +150,16 @@ impl Http {
     #[getter]
     fn latency(&self) -> Vec<u64> {
         self.server.app().statistics().latency().to_vec()
+    }
+}
+
+impl Http {
+    /// The server, while no other thread waits with its driver.
+    fn idle(&self) -> PyResult<&Server<PyApp>> {
+        if self.server.is_waiting() {
+            return Err(PyRuntimeError::new_err(WAITING));
+        }
+        Ok(&self.server)
     }
 }
 
@@ -242,8 +254,8 @@ impl Resident for Residence {
         self.0.on_broken(token);
     }
 
-    fn go_on(&self) {
-        self.0.go_on();
+    fn go_on(&self, until_ns: u64) {
+        self.0.go_on(until_ns);
     }
 
     fn keep_turns(&self, is_kept: bool) {

@@ -23,6 +23,9 @@ use rocket_core::driver::{Driver, Event, Token};
 
 /// After this long in one batch the loop gets its turn: handlers may be slow.
 const BATCH_NS: u64 = 2_000_000;
+/// For who comes from another thread.
+pub const WAITING: &str = "the loop waits in another thread: call_soon_threadsafe is the way in";
+
 /// What a descriptor is ready for: itself, and a mask of EVENT_READ and EVENT_WRITE.
 type Ready = (i32, u32);
 
@@ -45,8 +48,8 @@ pub trait Resident {
     fn on_writable(&self, token: Token);
     /// See `Event::Broken`.
     fn on_broken(&self, token: Token);
-    /// Do what was left for the next turn.
-    fn go_on(&self);
+    /// Do what was left for the next turn: one thing, and more until the time is over.
+    fn go_on(&self, until_ns: u64);
     /// Something was left for the next turn.
     fn has_more(&self) -> bool;
     /// `select` is entered, or left: tasks that let others go first ask here for their turn, or ask the loop.
@@ -75,6 +78,9 @@ pub struct Reactor {
     events: RefCell<Vec<Event>>,
     /// Events of an earlier batch that had no time, in reverse.
     left: RefCell<Vec<Event>>,
+    /// Descriptors that handlers have had unwatched since the last wait: what was told of them is of the past, and
+    /// their numbers may be somebody else's by now.
+    unwatched: RefCell<Vec<i32>>,
     is_inside: Cell<bool>,
 }
 
@@ -119,7 +125,12 @@ impl Reactor {
 
     /// Watch it no more.
     fn unwatch(&self, fd: i32) -> PyResult<()> {
-        Ok(self.idle_driver()?.unwatch(fd)?)
+        self.idle_driver()?.unwatch(fd)?;
+        if self.is_inside.get() {
+            self.unwatched.borrow_mut().push(fd);
+        }
+        self.left.borrow_mut().retain(|event| !matches!(event, Event::Foreign(told, _) if *told == fd));
+        Ok(())
     }
 
     /// Give everything up: descriptors, connections and what they refer to.
@@ -131,8 +142,8 @@ impl Reactor {
     }
 
     /// A descriptor that is readable when `turn` has something to do.
-    fn fileno(&self) -> i32 {
-        self.driver.borrow().fileno()
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.idle_driver()?.fileno())
     }
 
     /// Serve until asyncio has work: the descriptors that are ready.
@@ -171,6 +182,7 @@ impl Reactor {
             event_loop: RefCell::new(None),
             events: RefCell::new(Vec::with_capacity(512)),
             left: RefCell::new(Vec::new()),
+            unwatched: RefCell::new(Vec::new()),
             is_inside: Cell::new(false),
         }
     }
@@ -182,8 +194,7 @@ impl Reactor {
 
     /// The driver, while nobody waits with it.
     fn idle_driver(&self) -> PyResult<RefMut<'_, Box<dyn Driver>>> {
-        let message = "the loop waits in another thread: call_soon_threadsafe is the way in";
-        self.driver.try_borrow_mut().map_err(|_| PyRuntimeError::new_err(message))
+        self.driver.try_borrow_mut().map_err(|_| PyRuntimeError::new_err(WAITING))
     }
 
     /// Give it connections to serve.
@@ -298,6 +309,26 @@ impl Reactor {
             std::mem::swap(&mut batch, &mut *self.events.borrow_mut());
             batch.reverse();
         }
+        let served = Self::serve_events(&*resident, &mut batch, ready, began + BATCH_NS);
+        // Also when something leaves `select`: the driver will not tell everything again.
+        if batch.is_empty() {
+            *self.events.borrow_mut() = batch;
+        } else {
+            *self.left.borrow_mut() = batch;
+        }
+        served?;
+        resident.go_on(began + BATCH_NS);
+        resident.on_time(resident.now_ns() / 1_000_000);
+        self.forget_unwatched(ready);
+        resident.check()
+    }
+
+    fn serve_events(
+        resident: &dyn Resident,
+        batch: &mut Vec<Event>,
+        ready: &mut Vec<Ready>,
+        until_ns: u64,
+    ) -> PyResult<()> {
         while let Some(event) = batch.pop() {
             match event {
                 Event::Readable(token) => resident.on_readable(token),
@@ -311,19 +342,24 @@ impl Reactor {
                 _ => continue,
             }
             resident.check()?;
-            if resident.now_ns() - began > BATCH_NS {
+            if resident.now_ns() > until_ns {
                 break;
             }
         }
-        if batch.is_empty() {
-            *self.events.borrow_mut() = batch;
-        } else {
-            *self.left.borrow_mut() = batch;
-        }
-        resident.go_on();
-        resident.on_time(resident.now_ns() / 1_000_000);
-        resident.check()?;
         Ok(())
+    }
+
+    /// Tell nothing of what handlers have had unwatched meanwhile.
+    fn forget_unwatched(&self, ready: &mut Vec<Ready>) {
+        let mut unwatched = self.unwatched.borrow_mut();
+        if unwatched.is_empty() {
+            return;
+        }
+        ready.retain(|(fd, _)| !unwatched.contains(fd));
+        self.left
+            .borrow_mut()
+            .retain(|event| !matches!(event, Event::Foreign(fd, _) if unwatched.contains(fd)));
+        unwatched.clear();
     }
 
     /// The timer that comes first, by its address, and how many there are: changes when handlers make timers.

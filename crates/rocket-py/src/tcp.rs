@@ -203,7 +203,7 @@ impl Resident for Shell {
         self.deliver(attached(), token, news, Wake::Now);
     }
 
-    fn go_on(&self) {
+    fn go_on(&self, _until_ns: u64) {
         self.streams.go_on(|token, news| self.deliver(attached(), token, news, Wake::Now));
     }
 

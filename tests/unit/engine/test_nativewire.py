@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -40,6 +41,8 @@ class Setting:
         self._engine = NativeEngine(MODULE, name, self._config, reason="tested")
         self._journal = journal
         self.loop = self._engine.new_loop()
+        # In one turn: a loop that is not ours has two callbacks of ours, for what is ready and what is left.
+        self.batches = 4 if loop == "uvloop" else 1
         self.wire: Wire
         self.closed = 0
         self.stopped = 0
@@ -50,14 +53,18 @@ class Setting:
         check: Callable[[], Awaitable[None]],
         router: Router | None = None,
         access_log: AccessLog | None = None,
+        limits: dict[str, int] | None = None,
     ) -> None:
         """Make the wire, run a check and stop."""
         router = router or make_router()
         router.freeze()
+        config = dataclasses.replace(
+            self._config, limits=dataclasses.replace(self._config.limits, **(limits or {}))
+        )
         self.wire = self._engine.make_wire(
             WireBrief(
                 router=router,
-                config=self._config,
+                config=config,
                 loop=self.loop,
                 log=self._journal.log,
                 access_log=access_log,
@@ -315,3 +322,99 @@ def test_threads_of_a_loop_that_waits_are_heard(setting: Setting) -> None:
         assert await future == "heard"
 
     setting.run(check)
+
+
+def burn(seconds: float) -> None:
+    """Be a slow handler, by the clock that batches are measured with."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+def longest_run(story: list[str]) -> int:
+    """The most handlers that were called without a turn of the loop in between."""
+    return max(len(run) for run in "".join("h" if event == "handler" else "." for event in story).split("."))
+
+
+@pytest.mark.parametrize("target", [b"/", b"/later", b"/thread"])
+def test_slow_handlers_let_the_loop_turn(setting: Setting, target: bytes) -> None:
+    """However many connections have asked at once, and whether handlers answer or wait."""
+    app = Router()
+    story: list[str] = []
+    ended = asyncio.Event()
+
+    def slow() -> None:
+        burn(0.003)  # longer than a batch
+        story.append("handler")
+
+    @app.get("/")
+    def plain(request: Request) -> str:
+        slow()
+        return "ok"
+
+    @app.get("/later")
+    async def later(request: Request) -> str:
+        slow()
+        await ended.wait()
+        return "later"
+
+    @app.get("/thread", blocking=True)
+    def thread(request: Request) -> str:
+        ended_too.wait()
+        return "thread"
+
+    ended_too = threading.Event()
+
+    @app.on_pre_routing
+    def hook(request: Request) -> None:
+        if request.path == "/thread":
+            slow()
+
+    async def check() -> None:
+        clients = [setting.open() for _ in range(10)]
+
+        def tick() -> None:
+            story.append("turn")
+            if story.count("handler") < len(clients):
+                setting.loop.call_soon(tick)
+
+        for client in clients:
+            client.send(GET.replace(b"/ ", target + b" "))
+        setting.loop.call_soon(tick)
+        await setting.turn_until(lambda: story.count("handler") == len(clients))
+        ended.set()
+        ended_too.set()
+        await setting.turn_until(lambda: not setting.wire.statistics.in_flight)
+
+    setting.run(check, app)
+
+    assert longest_run(story) <= setting.batches
+
+
+def test_what_was_held_back_lets_the_loop_turn(setting: Setting) -> None:
+    """Pipelines of slow requests, one answer in each turn."""
+    app = Router()
+    story: list[str] = []
+
+    @app.get("/")
+    def plain(request: Request) -> str:
+        burn(0.003)
+        story.append("handler")
+        return "ok"
+
+    async def check() -> None:
+        clients = [setting.open() for _ in range(10)]
+
+        def tick() -> None:
+            story.append("turn")
+            if story.count("handler") < 3 * len(clients):
+                setting.loop.call_soon(tick)
+
+        for client in clients:
+            client.send(GET * 3)
+        setting.loop.call_soon(tick)
+        await setting.turn_until(lambda: story.count("handler") == 3 * len(clients))
+
+    setting.run(check, app, limits={"pipeline": 1})
+
+    assert longest_run(story) <= 2 * setting.batches, "a new one and one that was held back"

@@ -32,6 +32,14 @@ pub(super) unsafe fn receive(fd: RawFd, start: *mut u8, length: usize) -> io::Re
     }
 }
 
+/// Whether the kernel holds bytes that nobody has received.
+pub(super) fn has_unread(fd: RawFd) -> bool {
+    let mut unread: libc::c_int = 0;
+    // SAFETY: the kernel writes one int, to which a valid pointer is given.
+    let result = unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut unread) };
+    result == 0 && unread > 0
+}
+
 /// Send what the socket takes at once: bytes taken.
 ///
 /// # Errors

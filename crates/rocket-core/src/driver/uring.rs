@@ -262,6 +262,17 @@ impl Driver for Uring {
         }
     }
 
+    fn has_unread(&mut self, token: Token, fd: RawFd) -> bool {
+        // What the ring has received may not have been looked at yet.
+        let mut early = mem::take(&mut self.early);
+        self.collect(usize::MAX, &mut early);
+        if !early.is_empty() {
+            self.bell.ring();
+        }
+        self.early = early;
+        find(&mut self.connections, token).is_some_and(|each| each.pending > 0) || socket::has_unread(fd)
+    }
+
     fn give_back(&mut self, chunk: Chunk) {
         if chunk.buffer == OWN_MEMORY {
             let bytes = std::ptr::slice_from_raw_parts_mut(chunk.start.cast_mut(), chunk.length);

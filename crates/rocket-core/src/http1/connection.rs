@@ -250,7 +250,7 @@ impl<A: App> Connection<A> {
         }
     }
 
-    /// Act on what took too long. `has_unread` says whether the kernel holds bytes of the client.
+    /// Act on what took too long. `has_unread` says whether something of the client was not received yet.
     pub fn on_deadline(
         &mut self,
         app: &A,
@@ -266,7 +266,7 @@ impl<A: App> Connection<A> {
             Phase::Linger => self.after = After::Abort,
             Phase::Fresh | Phase::Idle => {
                 // A request that came just in time is read before it is asked again.
-                if self.pending.is_empty() && !has_unread() {
+                if self.pending.is_empty() && !(self.is_reading && has_unread()) {
                     self.close_idle(at);
                 }
             }

@@ -28,6 +28,8 @@ pub struct Lines {
     pub story: RefCell<Vec<String>>,
     /// Bytes received and sent.
     pub counted: Cell<(usize, usize)>,
+    /// What the handler of `/errand` does.
+    pub errand: RefCell<Option<Box<dyn FnOnce()>>>,
 }
 
 /// A request whose content is still to come.
@@ -67,6 +69,10 @@ impl Lines {
         match path {
             "/wait" => return Reply::Later(Waits { path: format!("{path}{text}") }),
             "/drop" => return Reply::Drop,
+            "/errand" => {
+                let errand = self.errand.borrow_mut().take();
+                errand.expect("there is an errand")();
+            }
             "/big" => output.resize(output.len() + BIG, b'.'),
             _ => {}
         }

@@ -5,6 +5,7 @@ use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use rocket_core::clock::monotonic_ns;
 use rocket_core::driver::Token;
 use rocket_core::http1::{Reply, Terms};
 
@@ -53,10 +54,7 @@ impl PyApp {
                     (&route.handler, &call.request, guest.token),
                 );
                 match started {
-                    Ok(future) => {
-                        self.statistics.borrow_mut().in_flight += 1;
-                        Reply::Later(Running { call, work: Work::Thread(future) })
-                    }
+                    Ok(future) => self.wait(call, Work::Thread(future)),
                     Err(error) => self.fail(py, guest, &call, error, terms, output),
                 }
             }
@@ -129,11 +127,14 @@ impl PyApp {
                 Reply::Done { closes }
             }
             FirstStep::Raised(error) => self.fail(py, guest, &call, error, terms, output),
-            FirstStep::Suspended(task) => {
-                self.statistics.borrow_mut().in_flight += 1;
-                Reply::Later(Running { call, work: Work::Task(task) })
-            }
+            FirstStep::Suspended(task) => self.wait(call, Work::Task(task)),
         }
+    }
+
+    fn wait(&self, call: Call, work: Work) -> Reply<Running> {
+        self.statistics.borrow_mut().in_flight += 1;
+        self.now_ns.set(monotonic_ns()); // what ran so far counts towards the time of the batch
+        Reply::Later(Running { call, work })
     }
 
     pub(super) fn fail(
@@ -162,6 +163,16 @@ impl PyApp {
             self.keep(Some(error));
             return None;
         }
+        self.failure(py, call, error)
+    }
+
+    /// Make an answer of a failure, whatever it is.
+    pub(super) fn failure<'py>(
+        &self,
+        py: Python<'py>,
+        call: &Call,
+        error: PyErr,
+    ) -> Option<Bound<'py, PyAny>> {
         match self.desk.bind(py).call_method1(intern!(py, "failure"), (&call.request, error)) {
             Ok(answer) => Some(answer),
             Err(error) => {
