@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 
+from rocket_sup.config import Config
 from rocket_sup.engine import native
 from rocket_sup.tcp import Connection, Limits, TcpServer, new_loop
 
@@ -34,11 +35,11 @@ def require(name: str) -> None:
         pytest.skip(f"io_uring cannot be used here: {refusal}")
 
 
-def make_loop(name: str) -> asyncio.AbstractEventLoop:
+def make_loop(name: str, config: Config | None = None) -> asyncio.AbstractEventLoop:
     """Make a loop on which raw connections are served one way or another."""
     if name == "uvloop":
         return uvloop.new_event_loop()
-    return new_loop("python" if name == "asyncio" else name)
+    return new_loop("python" if name == "asyncio" else name, config)
 
 
 class Site:
@@ -91,10 +92,10 @@ class Site:
             assert time.monotonic() < deadline, "it never came true"
             time.sleep(0.002)  # between looks at a condition that the loop does not tell of
 
-    def run(self, loop_name: str, handler: Handler, limits: Limits | None) -> None:
+    def run(self, loop_name: str, handler: Handler, limits: Limits | None, config: Config | None) -> None:
         """Serve until `stop`; the thread's function. The loop is made here: a ring belongs to one thread."""
         try:
-            self.loop = make_loop(loop_name)
+            self.loop = make_loop(loop_name, config)
             self.loop.set_exception_handler(lambda _, context: self.failures.append(context))
             try:
                 self.loop.run_until_complete(self._serve(handler, limits))
@@ -132,11 +133,13 @@ class Site:
 
 
 @contextmanager
-def serve(loop_name: str, handler: Handler, limits: Limits | None = None) -> Iterator[Site]:
+def serve(
+    loop_name: str, handler: Handler, limits: Limits | None = None, config: Config | None = None
+) -> Iterator[Site]:
     """Serve until the block ends; nothing is left of it then."""
     require(loop_name)
     site = Site()
-    thread = threading.Thread(target=site.run, args=(loop_name, handler, limits), name="site")
+    thread = threading.Thread(target=site.run, args=(loop_name, handler, limits, config), name="site")
     thread.start()
     try:
         site.wait_until_ready()

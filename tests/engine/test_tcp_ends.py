@@ -264,13 +264,13 @@ def test_a_silent_client_is_too_late(served: Serve) -> None:
 
 def test_an_idle_client_is_not_a_failure(served: Serve) -> None:
     """A handler that lets the timeout through ends quietly, and its client gets a regular end."""
-    site = served(echo)
 
-    async def set_patience(connection: Connection) -> None:
+    async def handler(connection: Connection) -> None:
+        connection.write(await connection.read())
         connection.idle_s = 0.05
         await echo(connection)
 
-    site = served(set_patience)
+    site = served(handler)
     client = site.connect()
     client.sendall(b"x")
 
@@ -283,13 +283,14 @@ def test_a_client_that_takes_nothing_is_too_late(served: Serve) -> None:
 
     async def handler(connection: Connection) -> None:
         await connection.read(1)
+        connection.idle_s = 0.05
         connection.write(bytes(MUCH))
         with pytest.raises(TimeoutError, match="idle"):
             await connection.flush()
         site.told.put(connection.has_timed_out)
         connection.abort()
 
-    site = served(handler, idle_s=0.05)
+    site = served(handler)
     site.connect(receive_buffer=4096).sendall(b"x")
 
     assert site.next() is True
@@ -336,6 +337,7 @@ def test_the_server_does_not_wait_for_ever(served: Serve) -> None:
     """Handlers that go on are cancelled; what they say then still arrives, and their client gets an end."""
 
     async def handler(connection: Connection) -> None:
+        site.told.put("in")
         try:
             await connection.read()
         finally:
@@ -343,7 +345,7 @@ def test_the_server_does_not_wait_for_ever(served: Serve) -> None:
 
     site = served(handler)
     client = site.connect()
-    site.wait_until(lambda: site.server.connection_count() == 1)
+    assert site.next() == "in"
     site.call(lambda: site.server.close(drain_s=0.05))
 
     assert read_all(client) == b"the server leaves"

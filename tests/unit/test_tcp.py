@@ -159,6 +159,7 @@ def test_newcomers_that_fail_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None
             async with connected(server) as [client]:
                 assert await client.say(b"x") == b"x"
                 assert server._is_accepting
+                monkeypatch.setattr(tcp, "_EXHAUSTED_PAUSE_S", 1000)
                 sock.failures = iter([errno.EMFILE])
                 async with connected(server):
                     await until(lambda: server._retry is not None)
@@ -255,28 +256,44 @@ def test_an_interrupt_goes_through() -> None:
         asyncio.run(test())
 
 
-def test_draining() -> None:
-    """Who ends in time ends by itself; who does not is cancelled, and may say so."""
+async def stay(connection: Connection) -> None:
+    """Echo, and say goodbye."""
+    try:
+        await echo(connection)
+    finally:
+        connection.write(b"bye")
 
-    async def stay(connection: Connection) -> None:
-        try:
-            await echo(connection)
-        finally:
-            connection.write(b"bye")
+
+def test_draining() -> None:
+    """Who was there before may go on and end by itself; nobody new comes in."""
 
     async def test() -> None:
         async with TcpServer(stay) as server:
             server.listen(listening())
-            async with connected(server, 2) as [quick, slow]:
-                for client in (quick, slow):
+            async with connected(server, 2) as [first, second]:
+                for client in (first, second):
                     assert await client.say(b"x") == b"x"
-                closing = asyncio.create_task(server.close(drain_s=0.2))
+                closing = asyncio.create_task(server.close(drain_s=1000))
                 await until(lambda: not server.addresses)
-                assert await slow.say(b"y") == b"y"
-                quick.sock.shutdown(socket.SHUT_WR)
-                assert await quick.hear() == b"bye"
-                assert await slow.hear() == b"bye"
+                assert await second.say(b"y") == b"y"
+                for client in (first, second):
+                    client.sock.shutdown(socket.SHUT_WR)
+                    assert await client.hear() == b"bye"
                 await closing
+
+    assert run(test) == []
+
+
+def test_draining_ends() -> None:
+    """Who does not end in time is cancelled, and may say so."""
+
+    async def test() -> None:
+        async with TcpServer(stay) as server:
+            server.listen(listening())
+            async with connected(server) as [client]:
+                assert await client.say(b"x") == b"x"
+                await server.close(drain_s=0.01)
+                assert await client.hear() == b"bye"
 
     assert run(test) == []
 

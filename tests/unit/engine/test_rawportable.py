@@ -293,18 +293,28 @@ def test_a_silent_client_is_left_after_a_while(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_client_that_takes_nothing_after_the_close_is_cut() -> None:
-    """`close_s` counts anew whenever some was taken."""
+    """Looked at every `close_s`: cut when nothing was taken since the last look."""
 
     async def test() -> None:
-        async with open_pair(close_s=0.03) as (connection, client):
+        async with open_pair(close_s=1000) as (connection, client):
             connection.write(bytes(MUCH))
             connection.close()
             before = connection._unsent()
             while connection._unsent() == before:
                 await client.receive(1 << 16)
+            connection._on_unsent()
+            await client.receive(1 << 16)
+            assert not client.closed.is_set()
+            connection._expect_progress()
+            connection._on_unsent()
             await asyncio.wait_for(client.closed.wait(), 10)
             with pytest.raises(ConnectionResetError):
                 await client.receive_all()
+
+        async with open_pair(close_s=0.01) as (connection, client):
+            connection.write(bytes(MUCH))
+            connection.close()
+            await asyncio.wait_for(client.closed.wait(), 10)
 
     run(test)
 
