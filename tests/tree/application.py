@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from rocket_sup import Router
+from rocket_sup.engine.native import load
 
 app = Router()
 hoard: list[bytes] = []
@@ -40,6 +41,22 @@ async def wait(req):
 @app.get("/die")
 def die(req):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def panic():
+    module, _ = load()
+    module.answer(200, b"", b"", b"", 9, False, 0)  # of three kinds of connection: the core panics
+
+
+@app.get("/panic")
+def panic_at_once(req):
+    panic()
+
+
+@app.get("/panic-later")
+async def panic_later(req):
+    await asyncio.sleep(0.001)  # from here on the loop calls the task
+    panic()
 
 
 @app.get("/hoard")

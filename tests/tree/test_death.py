@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from rocket_sup.engine.native import load
 from tests.faults.tree import Tree
 from tests.tree.conftest import MakeTree, ask, ask_on, blocked_acceptor, is_under_way, pid_of
 
@@ -31,6 +32,23 @@ def test_a_killed_acceptor_is_replaced_and_says_what_it_was_doing(make_tree: Mak
     assert 'reason=killed(SIGKILL) connections=1 last_request="GET /die"' in tree.log()
     assert b"200 OK" in ask(tree)
     tree.wait(lambda: tree.status()["connections"]["now"] == 0, "the counter is back at zero")
+
+
+@pytest.mark.skipif(load()[0] is None, reason=load()[1])
+@pytest.mark.parametrize("target", ["/panic", "/panic-later"])
+def test_a_panic_of_the_native_core_ends_its_acceptor_alone(make_tree: MakeTree, target: str) -> None:
+    """Nothing of it reaches Python. The log says where it was, in Rust and in Python, and for which request."""
+    tree = make_tree()
+    before = acceptor_pids(tree)
+
+    assert b"" == ask(tree, target)
+    tree.wait(lambda: tree.is_healthy() and len(before & acceptor_pids(tree)) == 1, "one acceptor replaced")
+
+    log = tree.log()
+    assert f'reason=killed(SIGABRT) connections=1 last_request="GET {target}"' in log
+    assert "panicked at rocket-py/src/routing.rs:" in log
+    assert "app.py" in log.partition("Fatal Python error: Aborted")[2]
+    assert b"200 OK" in ask(tree)
 
 
 def test_a_queued_connection_survives_the_death_of_its_acceptor(make_tree: MakeTree) -> None:
