@@ -129,6 +129,18 @@ def test_all_tasks_contains_a_suspended_handler(ask: Ask) -> None:
     assert ask(handler) == [True, True]
 
 
+def test_all_tasks_contains_a_handler_that_gives_way(ask: Ask) -> None:
+    """Though it waits for nothing but its turn."""
+
+    async def handler(req: Request) -> list[bool]:
+        task, story = own_task(), list[bool]()
+        asyncio.get_running_loop().call_soon(lambda: story.append(task in asyncio.all_tasks()))
+        await asyncio.sleep(0)
+        return story
+
+    assert ask(handler) == [True]
+
+
 @pytest.mark.parametrize("suspends", [False, True])
 def test_done_callbacks_run_when_the_handler_has_ended(serve: Callable[..., Server], suspends: bool) -> None:
     """In the context that added them, with the task."""

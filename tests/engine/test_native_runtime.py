@@ -238,6 +238,63 @@ def test_a_task_that_nobody_keeps_is_used_again(run: Run[Any]) -> None:
     assert [type(each).__name__ for each in kept] == ["NativeTask", "ReferenceType", "NativeTask"]
 
 
+def test_a_task_that_gave_way_is_used_again(run: Run[Any]) -> None:
+    """Though asyncio has a weak reference to it; while nobody uses it, it is not among all tasks."""
+    kept: list[Any] = []
+
+    async def gives_way(*, is_kept: bool) -> tuple[int, int]:
+        task: Any = asyncio.current_task()
+        if is_kept:
+            kept.append(weakref.ref(task))
+        task.set_name("mine")
+        await asyncio.sleep(0)
+        return id(task), task in asyncio.all_tasks()
+
+    async def scenario(start: Starter) -> list[object]:
+        runtime = native.TaskRuntime(start.loop, lambda token, value, error: outcomes.append(value or error))
+        runtime.keep_turns(True)
+        story: list[object] = []
+        for is_kept in (False, True):
+            outcomes: list[Any] = []
+            runtime.start(gives_way(is_kept=is_kept), 0)
+            runtime.give_turns()
+            listed = [task for task in asyncio.all_tasks() if type(task) is native.NativeTask]
+            gc.disable()  # an object freed in between may leave its place to another
+            runtime.start(current(), 1)
+            gc.enable()
+            [(identity, was_listed), task] = outcomes
+            story += [was_listed, listed, task.get_name() == "mine"]
+            if not is_kept:
+                story.append(identity == id(task))
+        return [*story, kept[0]() is None or kept[0]() is not task]
+
+    assert run(scenario) == [True, [], False, True, True, [], False, True]
+
+
+def test_an_interrupt_leaves_the_others_their_turn(run: Run[Any]) -> None:
+    """In their order."""
+    ended: list[Any] = []
+
+    async def interrupts() -> None:
+        await asyncio.sleep(0)
+        raise KeyboardInterrupt
+
+    async def scenario(start: Starter) -> None:
+        runtime = native.TaskRuntime(start.loop, lambda token, value, error: ended.append(token))
+        runtime.keep_turns(True)
+        for token, coroutine in enumerate([waits_for(asyncio.sleep(0)), interrupts(), current(waits=True)]):
+            assert runtime.start(coroutine, token) is not None
+        with pytest.raises(KeyboardInterrupt):
+            runtime.give_turns()
+        assert [0, 1] == ended
+        assert runtime.has_turns()
+        runtime.give_turns()
+        assert not runtime.has_turns()
+
+    run(scenario)
+    assert ended == [0, 1, 2]
+
+
 @pytest.mark.usefixtures("few_objects")
 def test_tasks_are_not_piled_up(run: Run[Any]) -> None:
     """Neither those that wait nor those that do not."""

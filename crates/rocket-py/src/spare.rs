@@ -27,10 +27,19 @@ impl<T: PyClass> Spare<T> {
 
     /// One that nobody else has, if there is one.
     pub fn take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, T>> {
+        self.take_if(py, |object| self.is_alone(object))
+    }
+
+    /// One that is still fit, if there is one: the garbage collector lists every object, and could have shown it
+    /// to a debugger.
+    pub fn take_if<'py>(
+        &self,
+        py: Python<'py>,
+        is_fit: impl FnOnce(&Bound<'py, T>) -> bool,
+    ) -> Option<Bound<'py, T>> {
         // SAFETY: as said at `Sync`.
         let object = unsafe { (*self.objects.get()).pop() }?.into_bound(py);
-        // The garbage collector lists every object, and could have shown it to a debugger.
-        self.is_alone(&object).then_some(object)
+        is_fit(&object).then_some(object)
     }
 
     /// Keep one that is alone and was emptied; drop it if there are enough.
@@ -56,26 +65,34 @@ impl<T: PyClass> Spare<T> {
 
     /// Say whether nobody else has the object, a weak reference to it, or attributes in it.
     pub fn is_alone(&self, object: &Bound<'_, T>) -> bool {
+        self.is_held_once(object) && self.extra(object, 1).is_some_and(|first| first.is_null())
+    }
+
+    /// Say whether nobody else has the object or attributes in it.
+    pub fn is_held_once(&self, object: &Bound<'_, T>) -> bool {
+        let Some(dict) = self.extra(object, 0) else { return false };
+        // SAFETY: both are alive, the one by the other; the GIL is held, and nothing is changed.
+        unsafe {
+            ffi::Py_REFCNT(object.as_ptr()) == 1
+                && (dict.is_null() || (ffi::Py_REFCNT(dict) == 1 && ffi::PyDict_Size(dict) == 0))
+        }
+    }
+
+    /// The dictionary of an object's attributes (0) or the first weak reference to it (1); null if there is none,
+    /// None if that cannot be told.
+    fn extra(&self, object: &Bound<'_, T>, which: usize) -> Option<*mut ffi::PyObject> {
         let py = object.py();
         let offsets = self.offsets.get_or_init(py, || {
             let offset = |name| py.get_type::<T>().getattr(name).and_then(|offset| offset.extract()).ok();
             Some([offset("__dictoffset__")?, offset("__weakrefoffset__")?])
         });
-        let Some([dict, weakrefs]) = *offsets else {
-            return false;
-        };
-        // SAFETY: the type says that its instances have a pointer at each of these offsets, or says 0; it is
-        // null or that of the attributes' dict, or of the first weak reference. The GIL is held, and nothing
-        // is changed.
-        unsafe {
-            let pointer = |offset| match offset {
-                0 => std::ptr::null_mut(),
-                _ => object.as_ptr().byte_offset(offset).cast::<*mut ffi::PyObject>().read(),
-            };
-            let dict = pointer(dict);
-            ffi::Py_REFCNT(object.as_ptr()) == 1
-                && pointer(weakrefs).is_null()
-                && (dict.is_null() || (ffi::Py_REFCNT(dict) == 1 && ffi::PyDict_Size(dict) == 0))
+        match offsets.as_ref()?[which] {
+            0 => Some(std::ptr::null_mut()),
+            offset => {
+                let place = object.as_ptr().wrapping_byte_offset(offset).cast::<*mut ffi::PyObject>();
+                // SAFETY: the type says that its instances have a pointer there, and this one is alive.
+                Some(unsafe { place.read() })
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ impl NativeTask {
     ) -> PyResult<Bound<'py, Self>> {
         let (coroutine, context) = (Some(coroutine.unbind()), Some(context.unbind()));
         let py = runtime.py();
-        if let Some(spare) = runtime.get().spare.take(py) {
+        if let Some(spare) = runtime.get().take_spare(py) {
             let this = spare.get();
             this.token.set(token);
             this.phase.set(Phase::Running);
@@ -99,6 +99,7 @@ impl NativeTask {
 
     /// Forget everything that belongs to the coroutine that has ended. May run any Python code.
     pub(super) fn forget(&self, py: Python<'_>) {
+        self.phase.set(Phase::Finished); // `all_tasks()` may still list it
         self.cancels_requested.set(0);
         self.must_cancel.set(false);
         self.is_blocking.set(false);
@@ -113,7 +114,7 @@ impl NativeTask {
         [coroutine, context, waiter, thrown, outcome, cancel_message, name]
     }
 
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         matches!(self.phase.get(), Phase::Finished | Phase::Cancelled)
     }
 

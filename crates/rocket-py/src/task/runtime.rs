@@ -41,6 +41,7 @@ pub struct TaskRuntime {
     pub(super) cancelled_error: Py<PyType>,
     pub(super) invalid_state_error: Py<PyType>,
     pub(super) base_tasks: Py<PyModule>,
+    count_weak: Py<PyAny>,
     pub(super) is_coroutine: Py<PyAny>,
     pub(super) awaited: Py<PyAny>,
     pub(super) wait: Py<PyAny>,
@@ -51,7 +52,7 @@ pub struct TaskRuntime {
     context: Py<PyAny>,
     pub(super) sink: Box<dyn Sink>,
     /// Tasks that nobody knows, for the next coroutines.
-    pub(super) spare: Spare<NativeTask>,
+    spare: Spare<NativeTask>,
     /// How many tasks were asked for a name that they had not been given.
     named: Cell<u64>,
     /// Of tasks that yielded to others.
@@ -81,6 +82,7 @@ impl TaskRuntime {
             cancelled_error: asyncio.getattr("CancelledError")?.cast_into::<PyType>()?.unbind(),
             invalid_state_error: asyncio.getattr("InvalidStateError")?.cast_into::<PyType>()?.unbind(),
             base_tasks: py.import("asyncio.base_tasks")?.unbind(),
+            count_weak: py.import("weakref")?.getattr("getweakrefcount")?.unbind(),
             is_coroutine: asyncio.getattr("iscoroutine")?.unbind(),
             awaited: helpers.getattr("awaited")?.unbind(),
             wait: helpers.getattr("wait")?.unbind(),
@@ -132,6 +134,30 @@ impl TaskRuntime {
             return Ok(awaitable);
         }
         call(self.awaited.bind(py), [&awaitable], None)
+    }
+
+    /// A task that nobody knows, for the next coroutine.
+    pub(super) fn take_spare<'py>(&self, py: Python<'py>) -> Option<Bound<'py, NativeTask>> {
+        self.spare.take_if(py, |task| self.is_unknown(task))
+    }
+
+    /// Keep a task that nobody knows for the next coroutine. May run any Python code.
+    pub(super) fn recycle(&self, task: Bound<'_, NativeTask>) {
+        task.get().forget(task.py());
+        self.spare.keep(task);
+    }
+
+    /// Whether nobody but the caller knows a task, or may ever ask for it. asyncio has a weak reference to one
+    /// that is registered; it stays so, for that costs more than all the rest of a turn.
+    pub(super) fn is_unknown(&self, task: &Bound<'_, NativeTask>) -> bool {
+        if task.get().has_callbacks() {
+            return false;
+        }
+        if !task.get().is_registered.get() {
+            return self.spare.is_alone(task);
+        }
+        let count = || call(self.count_weak.bind(task.py()), [task.as_any()], None)?.extract::<usize>();
+        self.spare.is_held_once(task) && count().is_ok_and(|count| count == 1)
     }
 
     /// A number for the name of a task, never given twice.

@@ -59,9 +59,8 @@ fn try_start<'py>(
             Err(error) => Err(error),
         },
     };
-    if shared.spare.is_alone(&task) && !task.get().has_callbacks() {
-        task.get().forget(runtime.py());
-        shared.spare.keep(task);
+    if shared.is_unknown(&task) {
+        shared.recycle(task);
     } else {
         finish(&task, &outcome);
     }
@@ -101,24 +100,27 @@ fn end(task: &Bound<'_, NativeTask>, outcome: Outcome<'_>) {
     this.runtime.get().sink.ended(task.py(), this.token.get(), outcome);
 }
 
-/// Take a further step because it is the task's turn.
+/// Take a further step because it is the task's turn; recycle the task if it has ended.
 ///
 /// # Errors
 /// `KeyboardInterrupt`.
-pub(super) fn take_turn(task: &Bound<'_, NativeTask>) -> PyResult<()> {
+pub(super) fn take_turn(task: Bound<'_, NativeTask>) -> PyResult<()> {
     let (py, this) = (task.py(), task.get());
     if this.phase.get() != Phase::Suspended {
         return Ok(());
     }
     let Some(context) = this.context.get(py) else { return Ok(()) };
     let error = this.take_thrown(py);
-    match in_context(&context, || go_on(task, error)) {
-        Ok(gone_on) => gone_on,
-        Err(error) => {
-            end(task, Err(error));
-            Ok(())
-        }
+    let gone_on = in_context(&context, || go_on(&task, error)).unwrap_or_else(|error| {
+        end(&task, Err(error));
+        Ok(())
+    });
+    drop(context);
+    if this.is_done() && this.runtime.get().is_unknown(&task) {
+        let runtime = this.runtime.clone_ref(py);
+        runtime.get().recycle(task);
     }
+    gone_on
 }
 
 fn try_step<'py>(task: &Bound<'py, NativeTask>, error: Option<PyErr>) -> PyResult<Came<'py>> {
@@ -209,9 +211,6 @@ fn finish(task: &Bound<'_, NativeTask>, outcome: &Outcome<'_>) {
 fn suspend(task: &Bound<'_, NativeTask>, awaited: &Bound<'_, PyAny>) -> PyResult<()> {
     let (py, this) = (task.py(), task.get());
     this.phase.set(Phase::Suspended);
-    if awaited.is_none() && this.runtime.get().turns.wait(task) {
-        return Ok(()); // in `all_tasks()` only when it waits for something: that costs more than the turn
-    }
     if !this.is_registered.replace(true) {
         call(this.runtime.get().register.bind(py), [task.as_any()], None)?;
     }

@@ -56,7 +56,7 @@ impl Turns {
     pub fn give(&self, py: Python<'_>) -> PyResult<()> {
         let mut tasks = self.empty().into_iter();
         while let Some(task) = tasks.next() {
-            if let Err(interrupt) = step::take_turn(&task.into_bound(py)) {
+            if let Err(interrupt) = step::take_turn(task.into_bound(py)) {
                 // SAFETY: as said at `Sync`.
                 unsafe { &mut *self.tasks.get() }.splice(..0, tasks);
                 return Err(interrupt);
