@@ -51,6 +51,7 @@ class Tree:
         self.control = os.path.join(self.directory, "control.sock")
         self.process: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}  # more of it, for the next start
+        self.launcher: list[str] = []  # a command that ends by executing the one behind it
         self._mark = uuid.uuid4().hex
         self._options = options or {}
         self._log_path = os.path.join(self.directory, "log")
@@ -111,7 +112,7 @@ class Tree:
             ready: wait until it serves with all acceptors.
             listening: a listening socket to hand over as a service manager does (LISTEN_FDS).
         """
-        command = [*rocket_sup(), "--config", os.path.join(self.directory, "rocket.toml")]
+        command = [*self.launcher, *rocket_sup(), "--config", os.path.join(self.directory, "rocket.toml")]
         environment = {
             key: value
             for key, value in os.environ.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import pytest
 
@@ -41,6 +42,34 @@ def test_without_the_native_module_the_portable_engine_serves_and_says_so(make_t
     (line,) = [line for line in tree.log().splitlines() if " engine " in line]
     assert "warning" in line.lower()
     assert "ROCKET_NATIVE=0" in line
+
+
+# Has the kernel refuse io_uring_setup, which is 425 everywhere, with EPERM, as containers do.
+FORBID_IO_URING = """
+import ctypes, os, struct, sys
+rules = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
+program = struct.pack("HxxxxxxP", len(rules), ctypes.addressof(code))
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+assert prctl(38, 1, 0, 0, 0) == 0 == prctl(22, 2, ctypes.c_char_p(program))
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_a_forbidden_ring_is_replaced_and_the_log_says_why(make_tree: MakeTree) -> None:
+    """By epoll, as a warning with what the kernel said."""
+    if native.load()[0] is None:
+        pytest.skip(native.load()[1])
+    tree = make_tree(start=False, server={"num_acceptors": 1, "engine": "io_uring"})
+    tree.launcher = [sys.executable, "-c", FORBID_IO_URING]
+    tree.start()
+    (engine,) = tree.status()["engines"]
+
+    assert ("epoll", True) == (engine["name"], engine["is_fallback"])
+    assert b"200 OK" in ask(tree)
+    (line,) = [line for line in tree.log().splitlines() if " engine " in line]
+    assert "warning" in line
+    assert "a policy forbids io_uring" in line
 
 
 def test_a_ring_that_cannot_be_made_is_told(make_tree: MakeTree) -> None:
