@@ -37,7 +37,7 @@ def test_a_killed_acceptor_is_replaced_and_says_what_it_was_doing(make_tree: Mak
 @pytest.mark.skipif(load()[0] is None, reason=load()[1])
 @pytest.mark.parametrize("target", ["/panic", "/panic-later"])
 def test_a_panic_of_the_native_core_ends_its_acceptor_alone(make_tree: MakeTree, target: str) -> None:
-    """Nothing of it reaches Python. The log says where it was, in Rust and in Python, and for which request."""
+    """Nothing of it reaches Python. The log says where it was, in Rust and in Python, for which request."""
     tree = make_tree()
     before = acceptor_pids(tree)
 
