@@ -127,6 +127,7 @@ class Acceptor:
                 on_closed=self._on_connection_closed,
                 on_stop_accepting=self._on_stop_accepting,
                 flight_box=self._slot.flight_box(),
+                places=self._slot,
             )
         )
         self._admission = Admission(

@@ -6,6 +6,8 @@ acceptor asks for room: the acceptor whose kept connection has been idle longest
 keep-alive after the answer they are giving, so that busy clients share the places with those who wait. With
 `overload = "reject"` a connection over the limit is taken and told 503.
 
+A wire that has a doorman claims and takes by itself, and asks here when it cannot go on: the rules are these.
+
 When descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM) accepting pauses for a moment instead of
 spinning.
 """
@@ -18,11 +20,10 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from rocket_sup import scoreboard as board
-from rocket_sup.engine.contract import Wire
+from rocket_sup.engine.contract import Accepted, Stop, Wire
 from rocket_sup.log import EventLog
 from rocket_sup.rejection import reject
 from rocket_sup.scoreboard import Scoreboard, Slot
@@ -67,8 +68,8 @@ class Admission:
     ) -> None:
         self._loop = loop
         self._wire = wire
-        # Of an AcceptingWire; others are handed one socket after the other.
-        self._take: Callable[[int, int], tuple[int, int]] | None = getattr(wire, "accept", None)
+        # Whoever is to be rejected has to be taken first, and is never the wire's.
+        self._doorman = None if rules.must_reject else wire.doorman
         self._board = scoreboard
         self._slot = slot
         self._rules = rules
@@ -125,8 +126,7 @@ class Admission:
             self._resume()
 
     def on_connection_closed(self) -> None:
-        """Give the place back; take the next newcomer if we had to wait."""
-        self._slot.vacate()
+        """Take the next newcomer if we had to wait: a place is free."""
         if not self._is_watching and not self._is_closed:
             self._loop.call_soon(self._resume)
 
@@ -136,16 +136,40 @@ class Admission:
         sock = socket.socket(fileno=fd)
         self._listening[fd] = sock
         if self._is_watching:
-            self._loop.add_reader(fd, self._accept_from, sock)
+            self._look_at(fd)
 
     def _unwatch(self, fd: int) -> None:
         sock = self._listening.pop(fd)
-        self._loop.remove_reader(fd)
+        self._look_away_from(fd)
         sock.close()
 
+    def _look_at(self, fd: int) -> None:
+        if self._doorman is not None:
+            self._doorman.watch(fd, self._on_stuck)
+        else:
+            self._loop.add_reader(fd, self._accept_from, self._listening[fd])
+
+    def _look_away_from(self, fd: int) -> None:
+        if self._doorman is not None:
+            self._doorman.unwatch(fd)
+        else:
+            self._loop.remove_reader(fd)
+
+    def _on_stuck(self, fd: int, accepted: Accepted) -> None:
+        """Decide what the doorman cannot; if we do not pause, it looks again by itself."""
+        if accepted.stop is Stop.FULL:
+            if self._claim_or_wait(self._listening[fd]):
+                self._slot.unclaim()  # it came free just now, and is to be had
+            return
+        error = OSError(accepted.errno, os.strerror(accepted.errno))
+        if accepted.stop is Stop.UNOPENED:
+            self._log.warning("connection_not_opened", error=repr(error))
+        elif accepted.stop is Stop.FAILED:
+            self._is_over(error)
+
     def _accept_from(self, listening: socket.socket) -> None:
-        if self._take is not None and self._slot.try_claim_many(_BATCH):
-            self._accept_many(self._take, listening)
+        if self._doorman is not None:
+            self._on_stuck(listening.fileno(), self._doorman.accept(listening.fileno(), _BATCH))
             return
         for _ in range(_BATCH):
             if not self._rules.must_reject and not self._claim_or_wait(listening):
@@ -165,14 +189,6 @@ class Admission:
             self._slot.occupy()
             self._open(sock)
 
-    def _accept_many(self, take: Callable[[int, int], tuple[int, int]], listening: socket.socket) -> None:
-        """Have the wire take what is queued; places are claimed for all of it."""
-        opened, number = take(listening.fileno(), _BATCH)
-        self._slot.occupy(opened)
-        self._slot.unclaim(_BATCH - opened)
-        if number:
-            self._is_over(OSError(number, os.strerror(number)))
-
     def _is_over(self, error: OSError) -> bool:
         """Decide after a failed accept whether this turn is over; other errors concern one dead newcomer."""
         if isinstance(error, BlockingIOError):
@@ -191,6 +207,7 @@ class Admission:
         except OSError as error:  # it left already, or there is no memory for it: the place comes back
             self._log.warning("connection_not_opened", error=repr(error))
             sock.close()
+            self._slot.vacate()
             self.on_connection_closed()
 
     # --- the limit ---
@@ -267,8 +284,9 @@ class Admission:
     def _pause(self, seconds: float) -> None:
         if self._is_watching:
             self._is_watching = False
+            self._wire.is_telling = True
             for fd in self._listening:
-                self._loop.remove_reader(fd)
+                self._look_away_from(fd)
         if self._retry is None and not self._is_closed:
             self._retry = self._loop.call_later(seconds, self._on_retry)
 
@@ -284,9 +302,10 @@ class Admission:
             self._retry.cancel()
             self._retry = None
         self._is_watching = True
+        self._wire.is_telling = False
         self._slot.write(board.WAITING, 0)
-        for fd, sock in self._listening.items():
-            self._loop.add_reader(fd, self._accept_from, sock)
+        for fd in self._listening:
+            self._look_at(fd)
 
 
 def _has_newcomer(listening: socket.socket) -> bool:

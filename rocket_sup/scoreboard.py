@@ -10,10 +10,11 @@ instruction leaves nothing locked.
 `max_connections` is exact because of the order of three steps (`Slot.try_claim`): add to your own cell,
 fence, then sum all cells; over the limit, take it back. Two processes that race for the last place may both
 step back; they never both get it. `claims` holds places asked for, `connections` those in use; at every
-instant connections <= claims.
+instant connections <= claims. A native engine takes the same steps in the same cells
+(`crates/rocket-core/src/scoreboard.rs`).
 
-The layout is defined here and exported (`LAYOUT_VERSION`, the word indices); no other file repeats a number
-of it.
+The layout is defined here and exported (`LAYOUT_VERSION`, the word indices, `SharedPlaces`); no other file
+repeats a number of it.
 """
 
 from __future__ import annotations
@@ -95,6 +96,33 @@ class Totals:
     bytes_received: int
     bytes_sent: int
     statuses: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPlaces:
+    """One slot's places for native code: memory, and where in it what stands, in words of 64 bits.
+
+    Attributes:
+        memory: the whole mapping.
+        max_connections, watermark: words of the header.
+        slots: the first word of the first slot.
+        slot_words: from one slot to the next.
+        claims, connections, waiting, peak: words of a slot.
+        own: the number of the slot.
+        doorbells: eventfds by slot.
+    """
+
+    memory: memoryview
+    max_connections: int
+    watermark: int
+    slots: int
+    slot_words: int
+    claims: int
+    connections: int
+    waiting: int
+    peak: int
+    own: int
+    doorbells: Sequence[int]
 
 
 _fence_lock = threading.Lock()
@@ -328,27 +356,14 @@ class Slot:
         words[cell] -= 1
         return False
 
-    def try_claim_many(self, count: int) -> bool:
-        """Ask for several places, more than may be needed; only where that takes none from anybody.
+    def unclaim(self) -> None:
+        """Give back a place that was claimed and not used."""
+        self._words[self._base + CLAIMS] -= 1
 
-        So many have to be free that every other acceptor could claim as many at this moment.
-        """
-        words, cell = self._words, self._base + CLAIMS
-        words[cell] += count
-        fence()
-        if self._board.claimed() + count * (words[_WATERMARK] - 1) <= words[_MAX_CONNECTIONS]:
-            return True
-        words[cell] -= count
-        return False
-
-    def unclaim(self, count: int = 1) -> None:
-        """Give back places that were claimed and not used."""
-        self._words[self._base + CLAIMS] -= count
-
-    def occupy(self, count: int = 1) -> None:
-        """Use claimed places for connections."""
+    def occupy(self) -> None:
+        """Use a claimed place for a connection."""
         words, base = self._words, self._base
-        words[base + CONNECTIONS] += count
+        words[base + CONNECTIONS] += 1
         if self._board.claimed() > words[base + PEAK]:
             words[base + PEAK] = max(words[base + PEAK], self._board.connections())
 
@@ -361,6 +376,22 @@ class Slot:
         for index in self._board.waiting():
             if index != self.index:
                 self._board.ring(index)
+
+    def share(self) -> SharedPlaces:
+        """Let native code of this process, on this thread, claim and give back places of this slot too."""
+        return SharedPlaces(
+            memory=self._bytes,
+            max_connections=_MAX_CONNECTIONS,
+            watermark=_WATERMARK,
+            slots=_HEADER_WORDS,
+            slot_words=_SLOT_WORDS,
+            claims=CLAIMS,
+            connections=CONNECTIONS,
+            waiting=WAITING,
+            peak=PEAK,
+            own=self.index,
+            doorbells=self._board.doorbells,
+        )
 
     def write_many(self, first: int, values: Sequence[int]) -> None:
         """Write neighbouring cells, for example the latency histogram."""

@@ -9,6 +9,7 @@ the wire does the rest. Three engines obey this contract, and one list of tests 
 from __future__ import annotations
 
 import asyncio
+import enum
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,16 @@ from rocket_sup.accesslog import AccessLog
 from rocket_sup.config import Config
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
+
+
+class Places(Protocol):
+    """The places under `max_connections`, as `scoreboard.Slot` gives them to one acceptor."""
+
+    def vacate(self) -> None:
+        """Give back the place of a connection that is gone."""
+
+    def share(self) -> object:
+        """Describe them to native code, which counts in the same memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +41,11 @@ class WireBrief:
         loop: the loop that all connections belong to, made by the same engine.
         log: for failures of handlers and hooks.
         access_log: one entry per answer; None for none.
-        on_closed: called exactly once for every connection that was opened, when it is gone.
+        on_closed: called once for every connection that is gone, while the wire `is_telling`.
         on_stop_accepting: called when a setup hook says so.
         flight_box: 512 bytes of shared memory in which the request about to be handled is left for the
             post-mortem; None for none.
+        places: every connection has one, which the wire gives back when it is gone; None where nobody counts.
     """
 
     router: Router
@@ -44,6 +56,7 @@ class WireBrief:
     on_closed: Callable[[], None]
     on_stop_accepting: Callable[[], None]
     flight_box: memoryview | None = None
+    places: Places | None = None
 
 
 class Counts(Protocol):
@@ -63,15 +76,65 @@ class Counts(Protocol):
     def latency(self) -> list[int]: ...
 
 
+class Stop(enum.StrEnum):
+    """Why a doorman took no more connections from a queue."""
+
+    EMPTY = "empty"  # there are no more
+    ENOUGH = "enough"  # as many as were asked for
+    FULL = "full"  # there is no place; perhaps there is no newcomer either
+    FAILED = "failed"  # `accept` failed
+    UNOPENED = "unopened"  # one was taken that cannot be served, and was closed
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a queue.
+
+    Attributes:
+        taken: connections that are served now.
+        errno: of a failure; else 0.
+    """
+
+    taken: int
+    stop: Stop
+    errno: int = 0
+
+
+class Doorman(Protocol):
+    """Takes connections from listening sockets by itself, each for a place that it claimed before."""
+
+    def watch(self, listening_fd: int, on_stuck: Callable[[int, Accepted], None]) -> None:
+        """Take connections whenever there are any.
+
+        Args:
+            on_stuck: called with the descriptor when there is no place, or something failed. Nothing else
+                comes of it: the queue is watched on, and looked at again in the next turn of the loop.
+
+        Raises:
+            OSError: the kernel gives no more.
+        """
+
+    def unwatch(self, listening_fd: int) -> None:
+        """Leave a queue alone, watched or not."""
+
+    def accept(self, listening_fd: int, most: int) -> Accepted:
+        """Take what is in a queue now, up to so many."""
+
+
 class Wire(Protocol):
     """The connections of one acceptor; belongs to one loop.
 
     Attributes:
         is_draining: every answer from now on says `Connection: close`.
+        is_telling: somebody wants to know when a connection is gone.
+        doorman: takes connections without being handed each; None where the wire has to be handed them.
     """
 
     is_draining: bool
+    is_telling: bool
 
+    @property
+    def doorman(self) -> Doorman | None: ...
     @property
     def statistics(self) -> Counts: ...
 
@@ -82,10 +145,11 @@ class Wire(Protocol):
         """Enforce no deadline any more, and let the threads end when their handlers do."""
 
     def open(self, sock: socket.socket) -> None:
-        """Serve a connected, non-blocking socket, which is the wire's from now on.
+        """Serve a connected, non-blocking socket, which is the wire's from now on, as is the place that was
+        occupied for it.
 
         Raises:
-            OSError: it cannot be served; the caller still owns it, and `on_closed` is not called.
+            OSError: it cannot be served; the caller still owns it and its place.
         """
 
     def connection_count(self) -> int:
@@ -105,23 +169,6 @@ class Wire(Protocol):
 
     def abort_all(self) -> None:
         """Cut every connection and cancel what runs for it."""
-
-
-class AcceptingWire(Wire, Protocol):
-    """A wire that takes connections from a queue by itself, many in one call."""
-
-    def accept(self, listening_fd: int, limit: int) -> tuple[int, int]:
-        """Take connections from a listening socket's queue and open them.
-
-        `on_closed` is called for each of them, and for none before this returns.
-
-        Args:
-            limit: how many at most; there is a place for each.
-
-        Returns:
-            How many were opened; and the errno that ended it before the limit, which is EAGAIN when the queue
-            was empty, or 0.
-        """
 
 
 class Engine(Protocol):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rocket_sup.log import EventLog
 
 Deliver = Callable[[int, object, bool], None]
+OnStuck = Callable[[int, int, str, int], None]
 
 TOO_SLOW: Final = "the application took too long (RFC 9110 §15.6.4)"
 
@@ -40,7 +41,10 @@ class Desk:
         routes: every route and the fallback; native code finds a route among them by identity.
         context: every handler runs in a copy of it.
         is_awaitable: tells an awaitable result from one to be written.
+        places: what `Places.share` gave; None where nobody counts.
         deliver: takes what a handler in a thread came to; set by the wire.
+        on_stuck: a queue cannot be emptied: its descriptor, and what an `Accepted` says; set by the wire.
+        on_closed: a connection is gone; called while the wire is telling.
         wake: called when something is to be done before any descriptor is ready; None when the loop asks the
             reactor anyway.
     """
@@ -61,12 +65,15 @@ class Desk:
         self.routes: list[Route] = router.all_routes()
         self.has_pre_routing: bool = bool(router.hooks.pre_routing)
         self.has_setup: bool = bool(router.hooks.setup)
+        self.has_teardown: bool = bool(router.hooks.teardown)
         self.context = contextvars.copy_context()
+        self.places = None if brief.places is None else brief.places.share()
         self.deliver: Deliver = _forget
+        self.on_stuck: OnStuck = _leave
+        self.on_closed = brief.on_closed
         self.wake = wake
         self._router = router
         self._hooks = router.hooks
-        self._on_closed = brief.on_closed
         self._on_stop_accepting = brief.on_stop_accepting
         self._threads = config.acceptor.threads
         self._executor: ThreadPoolExecutor | None = None
@@ -144,20 +151,18 @@ class Desk:
             self._on_stop_accepting()
         return decision is SetupDecision.PROCEED
 
-    def on_closed(self, client: Client, kind: str, status: int, text: str) -> None:
-        """A connection is gone.
+    def tear_down(self, client: Client, kind: str, status: int, text: str) -> None:
+        """Tell the teardown hooks that a connection is gone; called where there are any.
 
         Args:
             client: whose.
             kind: "" ended by agreement; "fault" of the client, with status and text; "unread", it did not
                 read; "slow", the handler's deadline passed; "broken", with errno as status.
         """
-        if self._hooks.teardown:
-            try:
-                self._hooks.run_teardown(client, _error_of(kind, status, text))
-            except Exception as error:
-                log_hook_failure(self, "teardown", error)
-        self._on_closed()
+        try:
+            self._hooks.run_teardown(client, _error_of(kind, status, text))
+        except Exception as error:
+            log_hook_failure(self, "teardown", error)
 
     def flush_log(self) -> None:
         """Take over the lines of the access log."""
@@ -180,3 +185,7 @@ def _error_of(kind: str, status: int, text: str) -> Exception | None:
 
 def _forget(_token: int, _result: object, _is_error: bool) -> None:
     """Deliver to nobody."""
+
+
+def _leave(_listening_fd: int, _taken: int, _stop: str, _errno: int) -> None:
+    """Do nothing about a queue that nobody watches."""

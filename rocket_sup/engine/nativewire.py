@@ -10,8 +10,10 @@ import asyncio
 import socket
 from typing import Any, Final
 
-from rocket_sup.engine.contract import Counts, WireBrief
+from rocket_sup.engine.contract import Counts, Doorman, WireBrief
 from rocket_sup.engine.desk import Desk
+from rocket_sup.engine.doorman import NativeDoorman
+from rocket_sup.hooks import Client
 
 _ROUNDS: Final = 2  # batches in one callback of a loop that is not ours; more starved a 2 ms timer, measured
 _TICK_S: Final = 0.25  # deadlines are looked at this often
@@ -33,6 +35,9 @@ class NativeWire:
         self._desk = Desk(brief, wake=None if is_selector else self._wake)
         self._http = module.Http(reactor, self._desk)
         self._desk.deliver = self._http.on_thread
+        self._places = brief.places
+        # Setup hooks decide about a connection before it is served: they are asked where it is handed over.
+        self.doorman: Doorman | None = None if self._desk.has_setup else NativeDoorman(self._http, self._desk)
         self._timer: asyncio.TimerHandle | None = None
         self._is_turning = False
         if brief.access_log is not None:
@@ -52,6 +57,15 @@ class NativeWire:
     @is_draining.setter
     def is_draining(self, is_draining: bool) -> None:
         self._http.is_draining = is_draining
+
+    @property
+    def is_telling(self) -> bool:
+        """See `Wire`."""
+        return bool(self._http.is_telling)
+
+    @is_telling.setter
+    def is_telling(self, is_telling: bool) -> None:
+        self._http.is_telling = is_telling
 
     def start(self) -> None:
         """See `Wire`."""
@@ -81,10 +95,18 @@ class NativeWire:
         client = peer if isinstance(peer, tuple) else (peer or "")
         if self._desk.has_setup and not self._desk.admits(client):
             sock.close()
-            self._desk.on_closed(client, "", 0, "")
+            self._turn_away(client)
             return
         self._http.open(sock.fileno(), client)
         sock.detach()
+
+    def _turn_away(self, client: Client) -> None:
+        if self._desk.has_teardown:
+            self._desk.tear_down(client, "", 0, "")
+        if self._places is not None:
+            self._places.vacate()
+        if self.is_telling:
+            self._desk.on_closed()
 
     def connection_count(self) -> int:
         """See `Wire`."""

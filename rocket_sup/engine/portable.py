@@ -66,6 +66,8 @@ class PortableEngine:
 class PortableWire(Service):
     """See `contract.Wire`."""
 
+    doorman = None
+
     def __init__(self, brief: WireBrief) -> None:
         box = brief.flight_box
         super().__init__(
@@ -80,6 +82,8 @@ class PortableWire(Service):
             # One call into C: it runs before every request. Cut to the box, or padded with zeros.
             record_in_flight=None if box is None else partial(Struct(f"{len(box)}s").pack_into, box, 0),
         )
+        self.is_telling = False
+        self._places = brief.places
         self._on_gone = brief.on_closed
         self._count = 0
         self._opening: set[asyncio.Task[None]] = set()
@@ -118,4 +122,7 @@ class PortableWire(Service):
 
     def _on_connection_gone(self) -> None:
         self._count -= 1
-        self._on_gone()
+        if self._places is not None:
+            self._places.vacate()
+        if self.is_telling:
+            self._on_gone()

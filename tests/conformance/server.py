@@ -17,7 +17,7 @@ import orjson
 
 from rocket_sup.accesslog import AccessLog
 from rocket_sup.config import Config
-from rocket_sup.engine.contract import Engine, Wire, WireBrief
+from rocket_sup.engine.contract import Accepted, Engine, Wire, WireBrief
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
 
@@ -188,8 +188,9 @@ class Server:
         """Close everything; the descriptors are gone afterwards."""
         for client in self._clients:
             client.close()
-        self.call(self._accepting.cancel)
-        self.wait_until(self._accepting.done)
+        self.call(self._leave_queue)
+        if self._accepting is not None:
+            self.wait_until(self._accepting.done)
         self._listening.close()
         self.call(self.wire.abort_all)
         self.wait_until(lambda: not self.wire.connection_count())
@@ -221,6 +222,7 @@ class Server:
                 on_stop_accepting=self._on_stop_accepting,
             )
         )
+        self.wire.is_telling = True
         self.wire.start()
         family = socket.AF_UNIX if self.unix_path else socket.AF_INET
         self._listening = socket.socket(family, socket.SOCK_STREAM)
@@ -228,7 +230,20 @@ class Server:
         self._listening.listen(128)
         self._listening.setblocking(False)
         self.address = self._listening.getsockname()
-        self._accepting = self.loop.create_task(self._accept())
+        self._accepting: asyncio.Task[None] | None = None
+        if self.wire.doorman is not None:
+            self.wire.doorman.watch(self._listening.fileno(), self._on_stuck)
+        else:
+            self._accepting = self.loop.create_task(self._accept())
+
+    def _leave_queue(self) -> None:
+        if self.wire.doorman is not None:
+            self.wire.doorman.unwatch(self._listening.fileno())
+        elif self._accepting is not None:
+            self._accepting.cancel()
+
+    def _on_stuck(self, listening_fd: int, accepted: Accepted) -> None:
+        raise AssertionError(f"stuck: {accepted}")
 
     async def _accept(self) -> None:
         while True:

@@ -41,6 +41,7 @@ class Stage:
                 on_stop_accepting=lambda: None,
             )
         )
+        self.wire.is_telling = True
         self.wire.start()
 
     def open(self) -> socket.socket:

@@ -17,17 +17,21 @@ import pytest
 
 from rocket_sup import scoreboard as board
 from rocket_sup.admission import Admission, AdmissionRules
+from rocket_sup.engine.contract import Accepted, Stop
 from rocket_sup.scoreboard import Scoreboard, Slot, SlotState
 from tests.unit.conftest import PATIENCE_S, Journal
 
-LIMIT = 300  # enough for a batch to be claimed at once
+LIMIT = 300  # nobody gets there
 
 
 class CountingWire:
     """Holds the sockets it is given until it is told to close them."""
 
+    doorman: FakeDoorman | None = None
+
     def __init__(self) -> None:
         self.is_draining = False
+        self.is_telling = False
         self.held: list[socket.socket] = []
         self.refusal: OSError | None = None
         self.asked_to_close = 0
@@ -49,26 +53,64 @@ class CountingWire:
         return True
 
 
-class AcceptingWire(CountingWire):
+class DoormanWire(CountingWire):
     """Takes connections by itself."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.limits: list[int] = []
-        self.failure = 0
+        self.doorman = FakeDoorman(self)
 
-    def accept(self, listening_fd: int, limit: int) -> tuple[int, int]:
+
+class FakeDoorman:
+    """What a doorman is, in a few lines of Python."""
+
+    def __init__(self, wire: CountingWire) -> None:
+        self.loop: asyncio.AbstractEventLoop
+        self.slot: Slot
+        self.stuck: list[Accepted] = []
+        self.before_stuck: Callable[[], object] = lambda: None
+        self._wire = wire
+
+    def watch(self, listening_fd: int, on_stuck: Callable[[int, Accepted], None]) -> None:
+        """Look at it in every turn of the loop."""
+        self.loop.add_reader(listening_fd, self._turn, listening_fd, on_stuck)
+
+    def unwatch(self, listening_fd: int) -> None:
+        """Look at it no more."""
+        self.loop.remove_reader(listening_fd)
+
+    def accept(self, listening_fd: int, most: int) -> Accepted:
         """Take what is there."""
-        self.limits.append(limit)
-        if self.failure:
-            return 0, self.failure
         with contextlib.closing(socket.socket(fileno=os.dup(listening_fd))) as listening:
-            for taken in range(limit):
-                try:
-                    self.held.append(listening.accept()[0])
-                except BlockingIOError:
-                    return taken, errno.EAGAIN
-        return limit, 0
+            for taken in range(most):
+                stop, number = self._accept_one(listening)
+                if stop is not None:
+                    return Accepted(taken, stop, number)
+        return Accepted(most, Stop.ENOUGH)
+
+    def _accept_one(self, listening: socket.socket) -> tuple[Stop | None, int]:
+        if not self.slot.try_claim():
+            return Stop.FULL, 0
+        try:
+            sock, _ = listening.accept()
+        except OSError as error:
+            self.slot.unclaim()
+            return (Stop.EMPTY, 0) if error.errno == errno.EAGAIN else (Stop.FAILED, error.errno or 0)
+        self.slot.occupy()
+        try:
+            self._wire.open(sock)
+        except OSError as error:
+            sock.close()
+            self.slot.vacate()
+            return Stop.UNOPENED, error.errno or 0
+        return None, 0
+
+    def _turn(self, listening_fd: int, on_stuck: Callable[[int, Accepted], None]) -> None:
+        accepted = self.accept(listening_fd, 64)
+        if accepted.stop not in (Stop.EMPTY, Stop.ENOUGH):
+            self.stuck.append(accepted)
+            self.before_stuck()
+            on_stuck(listening_fd, accepted)
 
 
 class Gate:
@@ -79,6 +121,8 @@ class Gate:
         self.loop = asyncio.new_event_loop()
         self.board = Scoreboard(2, max_connections=LIMIT)
         self.slot = self._new_slot(1)
+        if wire.doorman is not None:
+            wire.doorman.loop, wire.doorman.slot = self.loop, self.slot
         self.clients: list[socket.socket] = []
         listening = socket.create_server(("127.0.0.1", 0), backlog=200)
         listening.setblocking(False)
@@ -119,7 +163,9 @@ class Gate:
     def leave(self) -> None:
         """One connection ends."""
         self.wire.held.pop().close()
-        self.admission.on_connection_closed()
+        self.slot.vacate()
+        if self.wire.is_telling:
+            self.admission.on_connection_closed()
 
     def places(self) -> tuple[int, int]:
         """Places claimed, and connections."""
@@ -135,7 +181,7 @@ class Gate:
             os.close(bell)
 
 
-@pytest.fixture(params=[CountingWire, AcceptingWire])
+@pytest.fixture(params=[CountingWire, DoormanWire])
 def gate(request: pytest.FixtureRequest, journal: Journal) -> Iterator[Gate]:
     """An admission in front of each kind of wire."""
     gate = Gate(request.param(), journal)
@@ -158,12 +204,15 @@ def test_at_the_limit_newcomers_wait_in_the_queue(gate: Gate) -> None:
     """And are let in as soon as somebody leaves."""
     gate.board.max_connections = 2
     gate.knock(3)
+    assert not gate.wire.is_telling
     gate.turn_until(lambda: gate.slot.read(board.WAITING))
 
     assert (2, 2) == gate.places()
+    assert gate.wire.is_telling
     gate.leave()
     gate.turn_until(lambda: len(gate.wire.held) == 2 and not gate.slot.read(board.WAITING))
     assert (2, 2) == gate.places()
+    assert not gate.wire.is_telling
 
 
 def test_whoever_waits_has_an_idle_connection_closed(gate: Gate) -> None:
@@ -236,62 +285,80 @@ def test_another_numbers_sockets_are_emptied_until_their_owner_is_back(gate: Gat
     client.close()
 
 
-def test_a_connection_that_cannot_be_opened_gives_its_place_back(journal: Journal) -> None:
-    """It is closed, and the log says why."""
-    gate = Gate(CountingWire(), journal)
+def test_a_connection_that_cannot_be_opened_gives_its_place_back(gate: Gate, journal: Journal) -> None:
+    """It is closed, and the log says why; the next one is served."""
     gate.wire.refusal = OSError(errno.ENOMEM, "no memory")
     gate.knock()
     gate.turn_until(lambda: "connection_not_opened" in journal.names())
 
     assert (0, 0) == gate.places()
     assert b"" == gate.clients[0].recv(1)
-    gate.close()
+    gate.wire.refusal = None
+    gate.knock()
+    gate.turn_until(lambda: gate.wire.held)
 
 
-def test_a_wire_takes_a_batch_only_where_there_is_room_for_everybody(journal: Journal) -> None:
-    """Nearer to the limit it is given one connection after the other, each with a place of its own."""
-    wire = AcceptingWire()
+def test_a_newcomer_who_left_again_holds_up_nobody(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is taken as if nothing had been."""
+    accept = socket.socket.accept
+    failures = [errno.ECONNABORTED]
+
+    def fail_once(self: socket.socket) -> Any:
+        if failures:
+            raise OSError(failures.pop(), "aborted")
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", fail_once)
+    gate.knock()
+    gate.turn_until(lambda: gate.wire.held)
+
+    assert (1, 1) == gate.places()
+    assert not gate.wire.is_telling
+
+
+def test_a_place_that_comes_free_while_the_doorman_asks_is_taken(journal: Journal) -> None:
+    """Nobody waits for it, and nobody is closed."""
+    wire = DoormanWire()
     gate = Gate(wire, journal)
-    gate.board.max_connections = 63
-    gate.knock(5)
-    gate.turn_until(lambda: len(wire.held) == 5)
-    assert [] == wire.limits
+    gate.board.max_connections = 1
+    assert wire.doorman is not None
+    gate.knock(2)
+    wire.doorman.before_stuck = lambda: setattr(gate.board, "max_connections", 3)
+    gate.turn_until(lambda: len(wire.held) == 2)
 
-    gate.board.max_connections = LIMIT
-    gate.knock(5)
-    gate.turn_until(lambda: len(wire.held) == 10)
-    assert {64} == set(wire.limits)
-    assert (10, 10) == gate.places()
+    assert [Accepted(1, Stop.FULL)] == wire.doorman.stuck
+    assert (2, 2) == gate.places()
+    assert not gate.slot.read(board.WAITING)
+    assert not wire.is_telling
     gate.close()
 
 
-@pytest.mark.parametrize("wire", [CountingWire, AcceptingWire])
+@pytest.mark.parametrize("wire", [CountingWire, DoormanWire])
 def test_accepting_pauses_when_descriptors_run_out(
     wire: type[CountingWire], journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Instead of spinning; the log says so once, and it goes on by itself."""
     gate = Gate(wire(), journal)
-    failing: Any = gate.wire
-    failing.failure = errno.EMFILE
+    failures = [errno.EMFILE]
     accept = socket.socket.accept
 
     def fail(self: socket.socket) -> Any:
-        if failing.failure:
-            raise OSError(failing.failure, "Too many open files")
+        if failures:
+            raise OSError(failures[0], "Too many open files")
         return accept(self)
 
     monkeypatch.setattr(socket.socket, "accept", fail)
     gate.knock()
     gate.turn_until(lambda: "accept_paused" in journal.names())
     assert (0, 0) == gate.places()
-    failing.failure = 0
+    failures.clear()
     gate.turn_until(lambda: gate.wire.held)
 
     assert ["accept_paused"] == journal.names()
     gate.close()
 
 
-@pytest.mark.parametrize("wire", [CountingWire, AcceptingWire])
+@pytest.mark.parametrize("wire", [CountingWire, DoormanWire])
 def test_over_the_limit_clients_can_be_told(wire: type[CountingWire], journal: Journal) -> None:
     """With 503, while the others are served."""
     gate = Gate(wire(), journal, must_reject=True)

@@ -38,8 +38,8 @@ COLUMNS = {
     ),
     # the wire behind one contract, in Python or native
     "engine": (
-        "engine.contract engine.portable engine.selector engine.desk engine.nativewire engine.native"
-        " engine.choice engine.raw engine.rawportable engine.rawloop tcp"
+        "engine.contract engine.portable engine.selector engine.desk engine.doorman engine.nativewire"
+        " engine.native engine.choice engine.raw engine.rawportable engine.rawloop tcp"
     ),
     # where the columns meet
     "meeting": "acceptor admission",

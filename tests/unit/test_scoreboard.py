@@ -210,21 +210,6 @@ def test_there_are_exactly_as_many_places_as_the_limit(board: Scoreboard) -> Non
     assert not right.try_claim()
 
 
-def test_many_places_are_claimed_only_where_that_takes_none_from_anybody(board: Scoreboard) -> None:
-    """Every acceptor could claim as many at the same time; what is not needed is given back."""
-    board.max_connections = 10
-    left, right = opened(board, number=1), opened(board, number=2)
-
-    assert not left.try_claim_many(6)  # the other may want six, too
-    assert 0 == board.claimed()
-    assert left.try_claim_many(5)
-    assert not right.try_claim_many(5)  # now there are five left, and left may want more
-    left.occupy(2)
-    left.unclaim(3)
-    assert (2, 2, 2) == (board.claimed(), board.connections(), board.peak())
-    assert right.try_claim_many(4)
-
-
 def test_a_lowered_limit_refuses_newcomers(board: Scoreboard) -> None:
     """Nobody is thrown out, nobody comes in until enough have left; a raised limit lets in at once."""
     slot = opened(board)

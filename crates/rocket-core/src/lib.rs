@@ -3,6 +3,7 @@
 //! What decides is a machine and does no I/O (`head`, `chunked`, `http1`, `router`, `wheel`); what does I/O
 //! decides nothing (`driver`). `rocket-py` puts the two together and calls Python.
 
+pub mod accept;
 pub mod accesslog;
 pub mod answer;
 pub mod chunked;
@@ -19,6 +20,7 @@ pub mod limits;
 mod octets;
 pub mod pattern;
 pub mod percent;
+pub mod places;
 pub mod router;
 pub mod scoreboard;
 pub mod server;

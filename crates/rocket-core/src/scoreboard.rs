@@ -63,8 +63,9 @@ impl Board {
     /// A view for the owner of a slot; None when the layout is at odds with itself, or has no such slot.
     ///
     /// # Safety
-    /// `layout.words` words from `base` are mapped, aligned, and written by no ordinary store of this process
-    /// as long as the board is used; nobody else of this process makes a board for this slot.
+    /// `layout.words` words from `base` are mapped and aligned as long as the board is used, and everybody writes
+    /// them a whole word at a time. Whoever else of this process writes them, or has a board for this slot, is
+    /// on this thread.
     pub unsafe fn new(base: *mut u64, layout: Layout, own: usize) -> Option<Self> {
         layout.is_sound(own).then(|| Self { base, layout, own, reading: Vec::new() })
     }

@@ -4,6 +4,8 @@
 //! A connection is taken out of the table while anything happens to it, so that a handler which comes back
 //! into the engine (to watch a descriptor, to close the longest-idle connection) finds everything but itself.
 
+mod accepting;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -13,8 +15,11 @@ use std::rc::Rc;
 
 use crate::driver::{Driver, Receive, Token};
 use crate::http1::{After, App, Connection, Millis, Moment, NEVER, Settings, Terms};
+use crate::places::Places;
 use crate::slab::Slab;
 use crate::wheel::Wheel;
+
+pub use accepting::{Accepted, BATCH, Stop};
 
 /// Output memory that is kept for the next connection; a larger one is given back.
 const KEPT_OUTPUT: usize = 1 << 18;
@@ -29,6 +34,10 @@ pub struct Server<A: App> {
     app: A,
     settings: Settings,
     driver: Rc<RefCell<Box<dyn Driver>>>,
+    /// Every connection has one.
+    places: RefCell<Places>,
+    /// Sockets whose newcomers the driver tells of.
+    listening: RefCell<Vec<RawFd>>,
     table: RefCell<Slab<Seat<A>>>,
     wheel: RefCell<Wheel>,
     more: RefCell<VecDeque<Token>>,
@@ -42,12 +51,14 @@ pub struct Server<A: App> {
 
 impl<A: App> Server<A> {
     /// A server without connections.
-    pub fn new(app: A, settings: Settings, driver: Rc<RefCell<Box<dyn Driver>>>) -> Self {
+    pub fn new(app: A, settings: Settings, driver: Rc<RefCell<Box<dyn Driver>>>, places: Places) -> Self {
         let now = app.now_ns() / 1_000_000;
         Self {
             app,
             settings,
             driver,
+            places: RefCell::new(places),
+            listening: RefCell::new(Vec::new()),
             table: RefCell::new(Slab::new()),
             wheel: RefCell::new(Wheel::new(now, TICK)),
             more: RefCell::new(VecDeque::new()),
@@ -83,10 +94,11 @@ impl<A: App> Server<A> {
         self.len() == 0
     }
 
-    /// Serve a connected, non-blocking socket, which is ours from now on; `guest` is made with its token.
+    /// Serve a connected, non-blocking socket, which is ours from now on, and so is the place that was occupied for
+    /// it; `guest` is made with its token.
     ///
     /// # Errors
-    /// It cannot be watched, and stays the caller's.
+    /// It cannot be watched. Socket and place stay the caller's.
     pub fn open(&self, fd: RawFd, guest: impl FnOnce(Token) -> A::Guest) -> io::Result<Token> {
         let token = self.table.borrow_mut().insert(None);
         if let Err(error) = self.driver.borrow_mut().attach(token, fd) {
@@ -368,6 +380,7 @@ impl<A: App> Server<A> {
     fn close(&self, token: Token, mut connection: Box<Connection<A>>) {
         self.driver.borrow_mut().close(token, connection.fd);
         self.table.borrow_mut().remove(token);
+        self.places.borrow_mut().vacate();
         if connection.output.is_empty() {
             self.keep_output(mem::take(&mut connection.output));
         }

@@ -10,6 +10,7 @@ mod running;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,7 @@ use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use rocket_core::accept::Peer;
 use rocket_core::clock::monotonic_ns;
 use rocket_core::date::DateLine;
 use rocket_core::driver::Token;
@@ -25,6 +27,7 @@ use rocket_core::router::{Params, Router};
 use rocket_core::statistics::Statistics;
 
 use crate::answers::Answers;
+use crate::client::Client;
 use crate::flight::Flight;
 use crate::journal::Journal;
 use crate::request::Request;
@@ -59,14 +62,14 @@ impl Route {
 /// What is kept for each client.
 pub struct Guest {
     token: Token,
-    client: Py<PyAny>,
+    client: Client,
     /// Its name in the access log; made when it is first needed.
     host: OnceCell<Box<str>>,
 }
 
 impl Guest {
-    /// A client by the name of its connection, and as its socket names it.
-    pub fn new(token: Token, client: Py<PyAny>) -> Self {
+    /// A client, and the name of his connection.
+    pub fn new(token: Token, client: Client) -> Self {
         Self { token, client, host: OnceCell::new() }
     }
 }
@@ -110,6 +113,9 @@ pub struct PyApp {
     desk: Py<PyAny>,
     wake: Option<Py<PyAny>>,
     has_pre_routing: bool,
+    has_teardown: bool,
+    /// Somebody wants to know when a connection is gone.
+    is_telling: Cell<bool>,
     context: Py<PyAny>,
     answers: Answers,
     tasks: Py<TaskRuntime>,
@@ -157,6 +163,8 @@ impl PyApp {
             by_route,
             wake,
             has_pre_routing: desk.getattr("has_pre_routing")?.is_truthy()?,
+            has_teardown: desk.getattr("has_teardown")?.is_truthy()?,
+            is_telling: Cell::new(false),
             context: desk.getattr("context")?.unbind(),
             answers: Answers::new(py)?,
             tasks,
@@ -208,6 +216,28 @@ impl PyApp {
     /// Give tasks their turn that let others go first.
     pub fn give_turns(&self) {
         self.keep(self.tasks.get().turns.give(self.py()).err());
+    }
+
+    /// See `Wire.is_telling`.
+    pub fn is_telling(&self) -> bool {
+        self.is_telling.get()
+    }
+
+    /// See `Wire.is_telling`.
+    pub fn set_telling(&self, is_telling: bool) {
+        self.is_telling.set(is_telling);
+    }
+
+    /// A client who was accepted.
+    pub fn welcome(&self, token: Token, peer: Peer) -> Guest {
+        Guest::new(token, Client::of_peer(self.py(), peer))
+    }
+
+    /// A queue cannot be emptied; see `Doorman.watch`.
+    pub fn on_stuck(&self, listening: RawFd, (taken, stop, errno): (usize, &str, i32)) {
+        let py = self.py();
+        let arguments = (listening, taken, stop, errno);
+        self.keep(self.desk.call_method1(py, intern!(py, "on_stuck"), arguments).err());
     }
 
     /// Have the reactor turned soon, if its loop has to be told.

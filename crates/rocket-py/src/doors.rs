@@ -7,6 +7,8 @@ use rocket_core::head::parse_head;
 use rocket_core::limits::Limits;
 
 use crate::answers::{Answering, Answers};
+use crate::client::Client;
+use crate::places::PyPlaces;
 use crate::request::Request;
 
 /// Wide enough for any test.
@@ -19,7 +21,7 @@ fn read_request(py: Python<'_>, data: &[u8], client: Py<PyAny>) -> PyResult<Py<R
     let head = parse_head(data, &LIMITS, 0)
         .map_err(|fault| PyValueError::new_err(fault.reason))?
         .ok_or_else(|| PyValueError::new_err("not a whole head"))?;
-    let request = Request::new(py, data, &head, &client)?;
+    let request = Request::new(py, data, &head, &Client::Named(client))?;
     if head.end < data.len() {
         request.get().set_content(PyBytes::new(py, &data[head.end..]));
     }
@@ -68,6 +70,7 @@ fn write_answer<'py>(
 /// # Errors
 /// Python has no memory.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyPlaces>()?;
     module.add_function(wrap_pyfunction!(read_request, module)?)?;
     module.add_function(wrap_pyfunction!(handle_request, module)?)?;
     module.add_function(wrap_pyfunction!(write_answer, module)?)

@@ -1,6 +1,7 @@
 //! HTTP connections as Python sees them: the native part of a wire (`rocket_sup/engine/native.py`).
 
 use std::cell::OnceCell;
+use std::os::fd::RawFd;
 use std::rc::{Rc, Weak};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -11,9 +12,11 @@ use pyo3::{PyTraverseError, PyVisit};
 use rocket_core::driver::Token;
 use rocket_core::http1::{App, Settings, Timeouts};
 use rocket_core::limits::Limits;
-use rocket_core::server::Server;
+use rocket_core::server::{BATCH, Server, Stop};
 
 use crate::app::{Guest, PyApp};
+use crate::client::Client;
+use crate::places::read_places;
 use crate::reactor::{Reactor, Resident, WAITING};
 use crate::task::{Sink, TaskRuntime};
 
@@ -38,7 +41,8 @@ impl Http {
         let sink = Box::new(Hand(Rc::clone(&place)));
         let tasks = Py::new(py, TaskRuntime::new(&desk.getattr("loop")?, sink)?)?;
         let app = PyApp::new(py, desk, tasks)?;
-        let server = Rc::new(Server::new(app, read_settings(desk)?, reactor.get().driver()));
+        let places = read_places(&desk.getattr("places")?)?;
+        let server = Rc::new(Server::new(app, read_settings(desk)?, reactor.get().driver(), places));
         let _ = place.set(Rc::downgrade(&server));
         reactor.get().house(Rc::new(Residence(Rc::clone(&server))))?;
         Ok(Self { server })
@@ -47,8 +51,25 @@ impl Http {
     /// Serve a connected, non-blocking socket, which is ours from now on; `client` as its socket names it.
     fn open(&self, fd: i32, client: Py<PyAny>) -> PyResult<()> {
         self.idle()?.app().refresh();
-        self.server.open(fd, |token| Guest::new(token, client))?;
+        self.server.open(fd, |token| Guest::new(token, Client::Named(client)))?;
         Ok(())
+    }
+
+    /// Take connections from a listening socket whenever there are any.
+    fn listen(&self, fd: i32) -> PyResult<()> {
+        Ok(self.idle()?.listen(fd)?)
+    }
+
+    /// Leave a listening socket alone.
+    fn unlisten(&self, fd: i32) -> PyResult<()> {
+        self.idle()?.unlisten(fd);
+        Ok(())
+    }
+
+    /// Take up to so many connections; see `Doorman.accept`.
+    fn accept(&self, fd: i32, most: usize) -> PyResult<(usize, &'static str, i32)> {
+        self.idle()?.app().refresh();
+        Ok(accept(&self.server, fd, most))
     }
 
     /// Open connections.
@@ -69,6 +90,16 @@ impl Http {
     #[setter]
     fn set_is_draining(&self, is_draining: bool) {
         self.server.set_draining(is_draining);
+    }
+
+    #[getter]
+    fn is_telling(&self) -> bool {
+        self.server.app().is_telling()
+    }
+
+    #[setter]
+    fn set_is_telling(&self, is_telling: bool) {
+        self.server.app().set_telling(is_telling);
     }
 
     /// See `Wire.held_bytes`.
@@ -163,6 +194,19 @@ impl Http {
     }
 }
 
+/// Take connections; what is said is what `Accepted` says.
+fn accept(server: &Server<PyApp>, listening: RawFd, most: usize) -> (usize, &'static str, i32) {
+    let accepted = server.accept(listening, most, |token, peer| server.app().welcome(token, peer));
+    let (stop, errno) = match accepted.stop {
+        Stop::Empty => ("empty", 0),
+        Stop::Enough => ("enough", 0),
+        Stop::Full => ("full", 0),
+        Stop::Failed(errno) => ("failed", errno),
+        Stop::Unopened(errno) => ("unopened", errno),
+    };
+    (accepted.taken, stop, errno)
+}
+
 /// Where the server will be found once it is made.
 type Place = Rc<OnceCell<Weak<Server<PyApp>>>>;
 
@@ -252,6 +296,17 @@ impl Resident for Residence {
 
     fn on_broken(&self, token: Token) {
         self.0.on_broken(token);
+    }
+
+    fn on_acceptable(&self, listener: u32) {
+        let listening = listener.cast_signed();
+        if !self.0.is_listening(listening) {
+            return; // told before it was left alone
+        }
+        let accepted = accept(&self.0, listening, BATCH);
+        if !matches!(accepted.1, "empty" | "enough") {
+            self.0.app().on_stuck(listening, accepted);
+        }
     }
 
     fn go_on(&self, until_ns: u64) {

@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 use rocket_core::accesslog::{Facts, Format, Lines, Version};
 use rocket_core::head::find_field;
 
@@ -71,11 +70,4 @@ impl Journal {
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::replace(&mut self.text, Vec::with_capacity(FULL))
     }
-}
-
-/// Name a client in a log: its address without the port; "-" when it has none.
-pub fn host_of(client: &Bound<'_, PyAny>) -> Box<str> {
-    let first = client.cast::<PyTuple>().ok().and_then(|address| address.get_item(0).ok());
-    let name = first.as_ref().unwrap_or(client).extract::<String>().unwrap_or_default();
-    if name.is_empty() { "-".into() } else { name.into() }
 }

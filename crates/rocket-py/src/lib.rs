@@ -2,11 +2,13 @@
 
 mod answers;
 mod app;
+mod client;
 mod doors;
 mod flight;
 mod http;
 mod journal;
 mod parsers;
+mod places;
 mod reactor;
 mod request;
 mod routing;

@@ -48,6 +48,8 @@ pub trait Resident {
     fn on_writable(&self, token: Token);
     /// See `Event::Broken`.
     fn on_broken(&self, token: Token);
+    /// See `Event::Acceptable`; told to whoever listens.
+    fn on_acceptable(&self, _listener: u32) {}
     /// Do what was left for the next turn: one thing, and more until the time is over.
     fn go_on(&self, until_ns: u64);
     /// Something was left for the next turn.
@@ -338,8 +340,8 @@ impl Reactor {
                     ready.push((fd, mask));
                     continue;
                 }
-                #[allow(unreachable_patterns)]
-                _ => continue,
+                Event::Acceptable { listener } => resident.on_acceptable(listener),
+                Event::Accepted { .. } => continue, // nobody is told to take
             }
             resident.check()?;
             if resident.now_ns() > until_ns {

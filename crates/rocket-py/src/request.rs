@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::cell::UnsafeCell;
+use std::net::SocketAddr;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,6 +15,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyType};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 use rocket_core::head::{Content, Head, Path, Span, find_field};
 
+use crate::client::{Client, name_of_address};
 use crate::slot::Slot;
 use crate::spare::{Spare, make};
 
@@ -44,6 +46,8 @@ const MAX_SPARE_BYTES: usize = 2048;
 struct Sent {
     bytes: Vec<u8>,
     head: Head,
+    /// The client's, as long as nobody asked for it.
+    address: Option<SocketAddr>,
 }
 
 /// The Python functions and classes that do the longer work; looked up once.
@@ -85,9 +89,12 @@ impl Request {
     ///
     /// # Errors
     /// Python has no memory.
-    pub fn new(py: Python<'_>, data: &[u8], head: &Head, client: &Py<PyAny>) -> PyResult<Py<Self>> {
+    pub fn new(py: Python<'_>, data: &[u8], head: &Head, client: &Client) -> PyResult<Py<Self>> {
         let bytes = &data[..head.fields.end as usize];
-        let client = Some(client.clone_ref(py));
+        let (address, client) = match client {
+            Client::Address(address) => (Some(*address), None),
+            Client::Named(name) => (None, Some(name.clone_ref(py))),
+        };
         if let Some(request) = SPARE.take(py) {
             let this = request.get();
             // SAFETY: nobody else has a reference, and so nobody reads.
@@ -95,11 +102,12 @@ impl Request {
             sent.bytes.clear();
             sent.bytes.extend_from_slice(bytes);
             sent.head = head.clone();
+            sent.address = address;
             this.client.replace(py, client);
             return Ok(request.unbind());
         }
         let request = Self {
-            sent: UnsafeCell::new(Sent { bytes: bytes.to_vec(), head: head.clone() }),
+            sent: UnsafeCell::new(Sent { bytes: bytes.to_vec(), head: head.clone(), address }),
             client: Slot::new(client),
             body: Slot::new(None),
             path_params: Slot::new(None),
@@ -183,8 +191,11 @@ impl Request {
     }
 
     #[getter]
-    fn client<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.client.get(py)
+    fn client<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.sent().address {
+            Some(address) => self.client.get_or_make(py, || name_of_address(py, address)).map(Some),
+            None => Ok(self.client.get(py)),
+        }
     }
 
     #[setter]

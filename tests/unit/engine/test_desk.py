@@ -295,29 +295,40 @@ def test_teardown_hooks_are_told_why(
     app = Router()
     ends: list[tuple[object, Exception | None]] = []
     app.on_connection_teardown(lambda client, error: ends.append((client, error)))
-    desks.make(app, loop=NO_LOOP).on_closed(PEER, *told)
+    desk = desks.make(app, loop=NO_LOOP)
+    assert desk.has_teardown
+    desk.tear_down(PEER, *told)
 
     ((client, given),) = ends
     assert client == PEER
     assert (type(error), str(error)) == (type(given), str(given))
     assert getattr(error, "status", None) == getattr(given, "status", None)
-    assert desks.closed == 1
 
 
 def test_a_teardown_hook_that_raises_is_logged(desks: Desks) -> None:
-    """The connection is counted out all the same."""
+    """Nothing else comes of it."""
     app = Router()
 
     @app.on_connection_teardown
     def hook(client: object, error: Exception | None) -> None:
         raise ValueError("no")
 
-    desks.make(app, loop=NO_LOOP).on_closed(PEER, "", 0, "")
+    desks.make(app, loop=NO_LOOP).tear_down(PEER, "", 0, "")
 
     assert [("hook_failed", "teardown")] == [
         (event["event"], event["hook"]) for event in desks.journal.events()
     ]
+
+
+def test_what_is_gone_is_told(desks: Desks) -> None:
+    """By whoever serves it; a queue that nobody watches is nobody's business."""
+    desk = desks.make(loop=NO_LOOP)
+    desk.on_closed()
+    desk.on_stuck(3, 0, "full", 0)
+
     assert desks.closed == 1
+    assert not desk.has_teardown
+    assert desk.places is None
 
 
 def test_lines_of_the_access_log_are_taken_over(desks: Desks, tmp_path: Any) -> None:

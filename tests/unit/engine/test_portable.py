@@ -22,13 +22,23 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Ends:
-    """Counts connections that ended."""
+    """Counts connections that ended, and the places they gave back."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.vacated = 0
 
     def __call__(self) -> None:
         self.count += 1
+        assert self.count <= self.vacated, "told before the place was free"
+
+    def vacate(self) -> None:
+        """One place is free."""
+        self.vacated += 1
+
+    def share(self) -> object:
+        """Nobody asks."""
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -56,8 +66,10 @@ def run(journal: Journal, ends: Ends) -> Callable[..., None]:
                 on_closed=ends,
                 on_stop_accepting=lambda: None,
                 flight_box=flight_box,
+                places=ends,
             )
             wire = engine.make_wire(brief)
+            wire.is_telling = True
 
             async def body() -> None:
                 await asyncio.wait_for(check(wire), PATIENCE_S)
@@ -109,7 +121,23 @@ def test_a_socket_is_served_and_counted_until_it_ends(run: Callable[..., None], 
 
     run(check)
 
-    assert ends.count == 1
+    assert (1, 1) == (ends.count, ends.vacated)
+
+
+def test_nobody_is_told_who_did_not_ask(run: Callable[..., None], ends: Ends) -> None:
+    """The place is given back all the same."""
+
+    async def check(wire: PortableWire) -> None:
+        wire.is_telling = False
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        wire.open(ours)
+        theirs.close()
+        await turn_until(lambda: ends.vacated)
+
+    run(check)
+
+    assert ends.count == 0
 
 
 def test_a_socket_that_cannot_be_served_is_counted_out(
@@ -126,7 +154,7 @@ def test_a_socket_that_cannot_be_served_is_counted_out(
 
     run(check)
 
-    assert (ends.count, journal.names()) == (1, ["connection_not_opened"])
+    assert (ends.count, ends.vacated, journal.names()) == (1, 1, ["connection_not_opened"])
 
 
 @pytest.mark.parametrize("size", [4, 64])

@@ -1,5 +1,6 @@
 //! The shell around HTTP connections, over real sockets and a clock of ours, on each driver.
 
+mod accepting;
 #[path = "../http1/app.rs"]
 mod app;
 mod leaving;
@@ -70,4 +71,10 @@ checks! {
         a_handler_may_open_a_connection
         a_handler_may_have_a_descriptor_watched
         what_a_handler_was_called_with_stays_until_it_returns;
+    accepting:
+        every_connection_has_a_place_and_gives_it_back
+        a_claim_without_a_connection_is_given_back
+        what_cannot_be_served_is_closed_and_leaves_no_trace
+        whoever_waits_for_a_place_hears_of_one
+        newcomers_are_told_of_while_they_are_listened_for;
 }

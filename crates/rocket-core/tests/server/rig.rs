@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use rocket_core::driver::{Driver, Event, Token};
 use rocket_core::http1::{Settings, Timeouts};
 use rocket_core::limits::Limits;
+use rocket_core::places::Places;
 use rocket_core::server::Server;
 
 use crate::app::{Lines, done};
 
 /// Only a check that fails waits this long.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// When a test begins, in milliseconds.
 pub const START: u64 = 1_000_000;
 
@@ -44,7 +45,8 @@ pub struct Rig {
 impl Rig {
     pub fn new(driver: Box<dyn Driver>) -> Self {
         let driver = Rc::new(RefCell::new(driver));
-        let server = Rc::new(Server::new(Lines::at(START), SETTINGS, Rc::clone(&driver)));
+        let server =
+            Rc::new(Server::new(Lines::at(START), SETTINGS, Rc::clone(&driver), Places::unlimited()));
         Self { server, driver, events: Vec::new(), opened: 0 }
     }
 

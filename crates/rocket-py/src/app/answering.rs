@@ -7,7 +7,6 @@ use rocket_core::http1::Terms;
 
 use super::{Call, Guest, PyApp};
 use crate::answers::Answering;
-use crate::journal::host_of;
 use crate::request::Request;
 
 impl PyApp {
@@ -55,7 +54,7 @@ impl PyApp {
         self.statistics.borrow_mut().count(status, duration_s);
         if let Some(journal) = &self.journal {
             let request = request.map(|request| request.get());
-            let host = guest.host.get_or_init(|| host_of(guest.client.bind(py)));
+            let host = guest.host.get_or_init(|| guest.client.host(py));
             let full = journal.borrow_mut().append(host, request, status, content, duration_s);
             if full {
                 let told = self.desk.call_method0(py, intern!(py, "flush_log"));

@@ -11,6 +11,7 @@ use rocket_core::http1::{App, Intake, Reply, Terms, Why};
 
 use super::{Asked, Call, Decision, Guest, PyApp, Running};
 use crate::answers::Answering;
+use crate::client::Client;
 use crate::request::Request;
 
 impl PyApp {
@@ -59,6 +60,21 @@ impl PyApp {
     pub(super) fn py(&self) -> Python<'_> {
         // SAFETY: connections are served by `Reactor`'s methods alone, which Python calls.
         unsafe { Python::assume_attached() }
+    }
+}
+
+impl PyApp {
+    fn tear_down(&self, py: Python<'_>, client: &Client, why: Option<&Why>) -> PyResult<()> {
+        let (kind, status, text) = match why {
+            None => ("", 0, ""),
+            Some(Why::Fault(fault)) => ("fault", i32::from(fault.status), fault.reason.as_ref()),
+            Some(Why::Unread) => ("unread", 0, ""),
+            Some(Why::TooSlow) => ("slow", 0, ""),
+            Some(Why::Broken(errno)) => ("broken", *errno, ""),
+        };
+        let arguments = (client.name(py)?, kind, status, text);
+        self.desk.call_method1(py, intern!(py, "tear_down"), arguments)?;
+        Ok(())
     }
 }
 
@@ -156,9 +172,9 @@ impl App for PyApp {
     ) {
         let py = self.py();
         let is_head = asked.as_ref().is_some_and(|asked| asked.call.is_head);
-        let client = guest.client.bind(py);
-        let arguments = (fault.status, fault.reason.as_ref(), client);
-        let refused = self.desk.bind(py).call_method1(intern!(py, "refuse"), arguments).and_then(|answer| {
+        let refused = guest.client.name(py).and_then(|client| {
+            let arguments = (fault.status, fault.reason.as_ref(), client);
+            let answer = self.desk.bind(py).call_method1(intern!(py, "refuse"), arguments)?;
             let date = self.date.borrow();
             let how = Answering { date_line: date.as_bytes(), keep_alive: false, is_1_0: false, is_head };
             self.answers.write(py, &answer, &how, output)
@@ -193,15 +209,12 @@ impl App for PyApp {
         if let Some(running) = running {
             self.cancel(py, guest.token, running);
         }
-        let (kind, status, text) = match why {
-            None => ("", 0, ""),
-            Some(Why::Fault(fault)) => ("fault", i32::from(fault.status), fault.reason.as_ref()),
-            Some(Why::Unread) => ("unread", 0, ""),
-            Some(Why::TooSlow) => ("slow", 0, ""),
-            Some(Why::Broken(errno)) => ("broken", *errno, ""),
-        };
-        let told = self.desk.call_method1(py, intern!(py, "on_closed"), (guest.client, kind, status, text));
-        self.keep(told.err());
+        if self.has_teardown {
+            self.keep(self.tear_down(py, &guest.client, why).err());
+        }
+        if self.is_telling.get() {
+            self.keep(self.desk.call_method0(py, intern!(py, "on_closed")).err());
+        }
     }
 
     fn count_bytes(&self, received: usize, sent: usize) {
