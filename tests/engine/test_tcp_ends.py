@@ -387,10 +387,13 @@ def test_clients_come_and_go_in_every_state(served: Serve) -> None:
     assert left
 
 
+# Who is started in the background of a shell ignores SIGINT, and so do its children: the handler is put back.
 WAITING = """
-import asyncio, sys
+import asyncio, signal, sys
 from functools import partial
 from rocket_sup.tcp import new_loop
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def wait():
     print("waiting", flush=True)
