@@ -173,11 +173,13 @@ class Tree:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            if self.process is not None:
-                self.process.poll()
             if not left:
                 break
+            if self.process is not None:
+                self.process.poll()
             time.sleep(0.1)
+        if self.process is not None:
+            self.process.wait(5)  # who has lost its environment already may take a moment to be gone
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> Tree:
