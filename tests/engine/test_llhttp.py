@@ -56,6 +56,7 @@ REFUSED: list[tuple[str, bytes, int]] = [
     ("another version", asked(b"GET / HTTP/2.0"), 505),
     ("another protocol", asked(b"DESCRIBE / RTSP/1.0"), 400),
     ("no version", asked(b"GET /"), 400),
+    ("a broken version", asked(b"CONNECT  HTTP/"), 400),
     ("two spaces", asked(b"GET  / HTTP/1.1"), 400),
     ("two empty lines in front", asked(b"\r\n\r\nGET / HTTP/1.1"), 400),
     ("a bare LF in front", asked(b"\nGET / HTTP/1.1"), 400),
@@ -198,7 +199,7 @@ requests = st.one_of(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@settings(max_examples=200)
+@settings(max_examples=200, derandomize=True)  # what another parser does is no commit's fault
 @given(requests)
 def test_what_we_accept_means_the_same_to_llhttp(data: bytes) -> None:
     """Method, target, version, fields, content, end and persistence; or llhttp stops where it is known to."""
@@ -218,7 +219,7 @@ def test_what_we_accept_means_the_same_to_llhttp(data: bytes) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@settings(max_examples=200)
+@settings(max_examples=200, derandomize=True)
 @given(requests)
 def test_what_llhttp_accepts_is_refused_for_documented_reasons_only(data: bytes) -> None:
     """There is a row in REFUSED with the same reason."""
