@@ -23,9 +23,10 @@ def decide(router: Router, request: Request) -> Route | Answer | None:
     Raises:
         Exception: whatever a hook raised, or whatever is wrong with the value it returned.
     """
-    if request.method not in router.known_methods:
+    sole = router.sole_route
+    if sole is None and request.method not in router.known_methods:
         return refusal(501, "this method is not known here (RFC 9110 §15.6.2)")
-    if request.path == "*":
+    if sole is None and request.path == "*":
         allowed = router.known_methods - {"CONNECT", "TRACE"}
         return Answer(204, allow_field(tuple(sorted(allowed))))
     if request.method == "CONNECT":
@@ -36,6 +37,8 @@ def decide(router: Router, request: Request) -> Route | Answer | None:
             return None
         if decision is not RoutingDecision.PROCEED:
             return answer_from(decision)
+    if sole is not None:
+        return sole
     found = router.find(request.method, request.path)
     if found is not None:
         request.path_params = found[1]

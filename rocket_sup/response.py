@@ -101,12 +101,14 @@ class Answer:
         status: final status.
         fields: field lines, each with its CRLF; without Date, unless `has_date`, and without framing fields.
         body: content.
-        length: of the content a GET would have; a handler of HEAD may announce what it does not make.
+        length: of the content a GET would have; a handler of HEAD may announce what it does not make. Of a
+            source also -1: nobody knows.
         closes: the application wants the connection closed.
         has_date: `fields` has a Date.
+        source: what gives the content in pieces, instead of `body`; None for an answer that is whole.
     """
 
-    __slots__ = ("body", "closes", "fields", "has_date", "length", "status")
+    __slots__ = ("body", "closes", "fields", "has_date", "length", "source", "status")
 
     def __init__(self, status: int, fields: bytes = b"", body: bytes = b"") -> None:
         self.status = status
@@ -115,6 +117,7 @@ class Answer:
         self.length = len(body)
         self.closes = False
         self.has_date = False
+        self.source: object | None = None
 
 
 # The results that need no look at their value: media type and encoder by exact type.

@@ -49,9 +49,21 @@ class Route:
         is_async: it is a coroutine function.
         blocking: it is to be run in a thread.
         max_body: its own limit in bytes, or None for the configured one.
+        takes_conduit: the handler is a coroutine function of the request and a `Conduit`, called as soon as
+            the head has come. What it returns is the answer, unless it has begun one itself.
+        outlives_client: the handler is not cancelled when its client leaves; its conduit is told.
     """
 
-    __slots__ = ("blocking", "handler", "is_async", "max_body", "method", "pattern")
+    __slots__ = (
+        "blocking",
+        "handler",
+        "is_async",
+        "max_body",
+        "method",
+        "outlives_client",
+        "pattern",
+        "takes_conduit",
+    )
 
     def __init__(
         self,
@@ -61,6 +73,8 @@ class Route:
         *,
         blocking: bool = False,
         max_body: int | None = None,
+        takes_conduit: bool = False,
+        outlives_client: bool = False,
     ) -> None:
         if not callable(handler):
             raise RouteError(f"{method} {pattern}: {handler!r} is no handler, it cannot be called")
@@ -70,6 +84,8 @@ class Route:
         self.is_async = is_coroutine_handler(handler)
         self.blocking = blocking
         self.max_body = max_body
+        self.takes_conduit = takes_conduit
+        self.outlives_client = outlives_client
         if blocking and self.is_async:
             raise RouteError(
                 f"{describe(handler)}: blocking=True runs a plain 'def' in a thread; this one is 'async def'"
@@ -82,11 +98,17 @@ class Route:
 
 
 class Router:
-    """Collects routes and hooks, and finds the route of a request."""
+    """Collects routes and hooks, and finds the route of a request.
+
+    Attributes:
+        sole_route: serves every request of every method, also of one nobody knows: the whole of an
+            application that has its own idea of routes. None when there are routes.
+    """
 
     def __init__(self) -> None:
         self.hooks = Hooks()
         self.fallback_route: Route | None = None
+        self.sole_route: Route | None = None
         self.known_methods: frozenset[str] = STANDARD_METHODS
         self._routes: list[tuple[Route, Pattern]] = []
         self._static: dict[str, dict[str, Route]] = {}  # by method, then path; the methods of `_tables`
@@ -271,9 +293,9 @@ class Router:
         return self._tables[method].find(segments)
 
     def all_routes(self) -> list[Route]:
-        """List every route in the order of registration, and the fallback."""
+        """List every route in the order of registration, the fallback, and the sole route."""
         routes = [route for route, _ in self._routes]
-        return [*routes, self.fallback_route] if self.fallback_route is not None else routes
+        return [*routes, *(route for route in (self.fallback_route, self.sole_route) if route is not None)]
 
     def allowed_methods(self, path: str) -> tuple[str, ...]:
         """List the methods for which a path has a route: sorted, HEAD with GET, OPTIONS always; () when no

@@ -32,7 +32,7 @@ COLUMNS = {
     # knows no processes
     "wire": (
         "pattern router hooks application request response repertoire dispatch handling phases link exchange"
-        " intake connection rejection service accesslog"
+        " intake connection rejection service accesslog conduit sessions"
         " http.grammar http.multidict http.headers http.framing http.chunked http.witness http.semantics"
         " http.query http.forms"
     ),
@@ -83,6 +83,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 # Modules whose behaviour only shows in whole processes: tested there, not in a file of their own.
 TESTED_ELSEWHERE: dict[str, str] = {
     "__main__": "two lines; tests/systemd starts the tree with it",
+    "conduit": "what two engines promise: tests/conformance/test_conduit.py holds them to it",
     **dict.fromkeys(
         ["supervisor", "listener", "acceptor"],
         "whole processes: tests/tree, tests/systemd, tests/faults",

@@ -1,0 +1,51 @@
+"""The long conversations of one wire, WebSockets above all: counted apart from requests, told to end.
+
+A request ends by itself, and a drain waits for it. A conversation may go on for days: it enters here, is
+asked to end when its acceptor drains, and leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Session(Protocol):
+    """A conversation."""
+
+    def on_drain(self) -> None:
+        """The acceptor wants to leave: say goodbye, and end soon."""
+
+
+class Sessions:
+    """All that are under way.
+
+    Attributes:
+        entered: how many there ever were.
+    """
+
+    __slots__ = ("_is_draining", "_sessions", "entered")
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self._sessions: set[Session] = set()
+        self._is_draining = False
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def enter(self, session: Session) -> None:
+        """Begin; one that begins while the acceptor drains is told so at once."""
+        self._sessions.add(session)
+        self.entered += 1
+        if self._is_draining:
+            session.on_drain()
+
+    def leave(self, session: Session) -> None:
+        """End; again does nothing."""
+        self._sessions.discard(session)
+
+    def drain(self) -> None:
+        """Ask all to end, and whoever enters from now on."""
+        self._is_draining = True
+        for session in list(self._sessions):
+            session.on_drain()
