@@ -1,15 +1,16 @@
 """`python -m benchmarks`: build, install, measure; write JSON, and with --publish the page and its chart.
 
-The unit is one workload on one server, freshly started, with one number of connections after the other. A
-round takes the workloads in random order and for each of them the servers in random order: a server and the
-floor it is compared with are measured within a minute or two of each other, and a machine that slows down for
-a while slows all of them down. On a machine that others use, measure inside a lock of your own choosing:
+A round takes the workloads in random order. For each of them all servers are started, on the same core, and
+then measured in turns: in a turn each server is loaded once, alone, while the others wait. A server and the
+floor it is compared with are measured within seconds of each other, and a machine that slows down for a
+while slows all of them down. On a machine that others use, measure inside a lock of your own choosing:
 `flock FILE python -m benchmarks`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import os
 import random
@@ -28,12 +29,13 @@ from benchmarks.measure import (
     measure_load,
     measure_memory,
     running,
+    warm,
 )
 from benchmarks.peers import SERVERS
 from benchmarks.provision import provision
 from benchmarks.publish import publish, write
 from benchmarks.report import as_json, machine, medians
-from benchmarks.servers import BUILD, Server
+from benchmarks.servers import BUILD, Place, Server
 from benchmarks.tables import markdown
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -104,45 +106,80 @@ class Measurement:
         self.runs: list[Run] = []
         self._servers = servers
         self._settings = settings
+        self._turn = 0
         self._failures: dict[tuple[str, str], str] = {}  # (server, workload or ""): the last reason
         self._silent_starts: dict[str, int] = {}
 
     def round(self, workloads: Sequence[Workload], connections: tuple[int, ...] | None) -> None:
-        """Measure every workload on every server once."""
+        """Measure every workload on every server that takes it."""
         for workload in random.sample(workloads, len(workloads)):
-            for server in random.sample(self._servers, len(self._servers)):
-                if server.takes(workload) and self._silent_starts.get(server.name, 0) < STARTS:
-                    self._try(server, workload, server.counts(workload, connections))
+            with contextlib.ExitStack() as stack:
+                places = self._start(workload, stack)
+                for number in range(self._settings.turns if workload.kind == "load" else 1):
+                    self._take_turn(workload, places, connections, is_first=number == 0)
 
-    def _try(self, server: Server, workload: Workload, counts: Sequence[int]) -> None:
-        try:
-            self._measure(server, workload, counts)
-            self._silent_starts[server.name] = 0
-        except NotListeningError as error:
-            self._silent_starts[server.name] = self._silent_starts.get(server.name, 0) + 1
-            self._failures[server.name, ""] = brief(error)
-        except (UnusableError, OSError) as error:
-            self._failures[server.name, workload.name] = brief(error)
-
-    def _measure(self, server: Server, workload: Workload, counts: Sequence[int]) -> None:
-        with running(server, workload, self._settings) as (root, place):
-            port = place.port
-            server.verify(place)
-            if workload.kind == "idle":
-                self._add(server, workload, 0, measure_idle(root, port, workload, self._settings))
-            elif workload.kind == "memory":
-                self._add(server, workload, 0, measure_memory(root, port, workload))
+    def _start(self, workload: Workload, stack: contextlib.ExitStack) -> dict[Server, tuple[int, Place]]:
+        """Start every server that takes a workload; root pid and place."""
+        started: dict[Server, tuple[int, Place]] = {}
+        for server in self._servers:
+            if not server.takes(workload) or self._silent_starts.get(server.name, 0) >= STARTS:
+                continue
+            try:
+                root, place = stack.enter_context(running(server, workload, self._settings))
+                server.verify(place)
+                if workload.kind == "load":
+                    check_answer(place.port, workload)
+            except NotListeningError as error:
+                self._silent_starts[server.name] = self._silent_starts.get(server.name, 0) + 1
+                self._failures[server.name, ""] = brief(error)
+            except (UnusableError, OSError) as error:
+                self._failures[server.name, workload.name] = brief(error)
             else:
-                size = check_answer(port, workload)
-                for count in counts:
-                    values = measure_load(root, port, workload, count, self._settings)
-                    self._add(server, workload, count, {**values, "answer_bytes": size})
+                self._silent_starts[server.name] = 0
+                started[server] = (root, place)
+        return started
+
+    def _take_turn(
+        self,
+        workload: Workload,
+        places: dict[Server, tuple[int, Place]],
+        connections: tuple[int, ...] | None,
+        *,
+        is_first: bool,
+    ) -> None:
+        """Measure each server once with each number of connections; who fails is left out from then on."""
+        self._turn += 1
+        counts = sorted({count for server in places for count in server.counts(workload, connections)})
+        for count in counts:
+            for server in random.sample(list(places), len(places)):
+                if count not in server.counts(workload, connections):
+                    continue
+                root, place = places[server]
+                try:
+                    values = self._measure(root, place.port, workload, count, is_first=is_first)
+                except (UnusableError, OSError) as error:
+                    self._failures[server.name, workload.name] = brief(error)
+                    del places[server]
+                else:
+                    self._add(server, workload, count if workload.kind == "load" else 0, values)
+
+    def _measure(
+        self, root: int, port: int, workload: Workload, count: int, *, is_first: bool
+    ) -> dict[str, float]:
+        if workload.kind == "idle":
+            return measure_idle(root, port, workload, self._settings)
+        if workload.kind == "memory":
+            return measure_memory(root, port, workload)
+        if is_first:
+            warm(port, workload, count, self._settings)
+        size = check_answer(port, workload)
+        return {**measure_load(root, port, workload, count, self._settings), "answer_bytes": size}
 
     def _add(self, server: Server, workload: Workload, count: int, values: dict[str, float]) -> None:
         shown = values[workload.metric]
         sys.stderr.write(f"  {workload.name:10} {count or '':4} {server.name:20} {shown:12.2f}\n")
         names = {"server": server.name, "workload": workload.name, "connections": count}
-        self.runs.append({**names, "values": values})
+        self.runs.append({**names, "turn": self._turn, "values": values})
 
     def left_out(self) -> dict[str, str]:
         """What was never measured, and why."""

@@ -38,6 +38,7 @@ class Settings:
 
     Attributes:
         nice: of server and wrk alike; below 0, which needs root, keeps other work off their cores.
+        turns: of the servers of one workload, in each round.
         warm_s: load before anything is read.
         idle_connections: for the workload of that name.
     """
@@ -45,7 +46,8 @@ class Settings:
     server_core: int = 0
     load_core: int = 1
     nice: int = 0
-    seconds: float = 2.0
+    seconds: float = 1.0
+    turns: int = 3
     warm_s: float = 0.5
     idle_connections: int = 8000  # an allocator that takes a MiB at once is wrong by 131 bytes each
 
@@ -172,7 +174,6 @@ def measure_load(
     root: int, port: int, workload: Workload, connections: int, settings: Settings
 ) -> dict[str, float]:
     """CPU per request and what wrk saw, idle cost taken off."""
-    warm(port, workload, connections, settings)
     before, began = times_ns(root), time.monotonic()
     time.sleep(0.3)  # the measurement of idling itself
     idle_share = spent_ns(before, times_ns(root))[0] / ((time.monotonic() - began) * 1e9)

@@ -11,8 +11,21 @@ from typing import Any
 
 from benchmarks.workloads import WORKLOADS
 
-# Medians by (workload, connections, server); connections are 0 where memory is measured.
-Cells = dict[tuple[str, int, str], dict[str, float]]
+
+class Cell(dict[str, float]):
+    """The medians of one server in one workload.
+
+    Attributes:
+        turns: what is compared, by the turn in which it was measured.
+    """
+
+    def __init__(self, values: Mapping[str, float], turns: Mapping[int, float]) -> None:
+        super().__init__(values)
+        self.turns = turns
+
+
+# By (workload, connections, server); connections are 0 where memory is measured.
+Cells = dict[tuple[str, int, str], Cell]
 
 
 def machine() -> dict[str, Any]:
@@ -34,27 +47,32 @@ def machine() -> dict[str, Any]:
 
 def medians(runs: Sequence[Mapping[str, Any]]) -> Cells:
     """The median of each metric, how many runs it is of, and the smallest and largest of what is compared."""
-    values: dict[tuple[str, int, str], list[Mapping[str, float]]] = {}
+    by_key: dict[tuple[str, int, str], list[Mapping[str, Any]]] = {}
     for run in runs:
-        values.setdefault((run["workload"], run["connections"], run["server"]), []).append(run["values"])
+        by_key.setdefault((run["workload"], run["connections"], run["server"]), []).append(run)
     cells: Cells = {}
-    for key, found in values.items():
+    for key, group in by_key.items():
+        found = [run["values"] for run in group]
         metric = WORKLOADS[key[0]].metric
-        cells[key] = {name: statistics.median(value[name] for value in found) for name in found[0]}
-        cells[key] |= {
-            "runs": len(found),
-            "least": min(value[metric] for value in found),
-            "most": max(value[metric] for value in found),
-        }
+        turns = {run["turn"]: run["values"][metric] for run in group}
+        middle = {name: statistics.median(value[name] for value in found) for name in found[0]}
+        least, most = min(turns.values()), max(turns.values())
+        cells[key] = Cell({**middle, "runs": len(found), "least": least, "most": most}, turns)
     return cells
 
 
 def ratio(cells: Cells, workload: str, connections: int, server: str, against: str = "floor") -> float | None:
-    """What one costs over what another costs; None when either was not measured."""
-    metric = WORKLOADS[workload].metric
-    mine = cells.get((workload, connections, server), {}).get(metric)
-    theirs = cells.get((workload, connections, against), {}).get(metric)
-    return mine / theirs if mine is not None and theirs else None
+    """What one costs over what another costs in the same turn: the median over the turns that both were in;
+    None when there are none. A machine that is slower for a while is slower for both.
+    """
+    mine = cells.get((workload, connections, server))
+    theirs = cells.get((workload, connections, against))
+    if mine is None or theirs is None:
+        return None
+    both = [
+        value / theirs.turns[turn] for turn, value in mine.turns.items() if theirs.turns.get(turn, 0.0) > 0.0
+    ]
+    return statistics.median(both) if both else None
 
 
 def as_json(document: Mapping[str, Any]) -> str:

@@ -19,8 +19,9 @@ every single run is in [latest.json](../benchmarks/results/latest.json).
 ![CPU per request as a multiple of a C program that only receives and sends](benchmarks.svg)
 
 **x floor** is what counts: the CPU of all processes of a server for one request, over that of a C program
-that receives the same requests and sends an answer of the same length without looking at anything. Below
-about 5 % differences are noise; microseconds do not travel between machines, ratios do."""
+that receives the same requests and sends an answer of the same length without looking at anything, both
+measured within seconds of each other; the median of such pairs. Below about 5 % differences are noise;
+microseconds do not travel between machines, ratios do."""
 
 
 def markdown(document: Mapping[str, Any]) -> str:
@@ -32,8 +33,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         "",
         f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}, "
         f"{document['date']}. One process that serves, on core {settings['server_core']}; wrk with one "
-        f"thread on core {settings['load_core']}; medians of {document['rounds']} interleaved runs of "
-        f"{settings['seconds']:g} s.",
+        f"thread on core {settings['load_core']}; medians of {document['rounds']} starts of every server, "
+        f"with {settings['turns']} turns of {settings['seconds']:g} s each.",
         "",
     ]
     for workload in WORKLOADS.values():

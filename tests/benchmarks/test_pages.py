@@ -29,7 +29,7 @@ NAMESPACE = "{http://www.w3.org/2000/svg}"
 def load(server: str, workload: str, connections: int, cpu_us: float, **values: float) -> dict[str, Any]:
     """One run under load."""
     values = {**ALL, "cpu_us": cpu_us, **values}
-    return {"server": server, "workload": workload, "connections": connections, "values": values}
+    return {"server": server, "workload": workload, "connections": connections, "turn": 1, "values": values}
 
 
 RUNS = [
@@ -39,18 +39,19 @@ RUNS = [
     load("rocket-epoll", "health", 16, 4.8, answer_bytes=140.0),
     load("uvicorn", "health", 64, 40.0),
     load("floor", "pipelined", 64, 0.5),
-    {"server": "nginx", "workload": "idle", "connections": 0, "values": {"private_bytes": 479.4}},
+    {"server": "nginx", "workload": "idle", "connections": 0, "turn": 1, "values": {"private_bytes": 479.4}},
     {
         "server": "bjoern",
         "workload": "memory",
         "connections": 0,
+        "turn": 1,
         "values": {"process_bytes": 8 * 2**20, "tree_bytes": 9.5 * 2**20},
     },
 ]
 DOCUMENT = {
     "date": "2026-01-01T00:00:00+00:00",
     "machine": {"cpu": "a processor", "cores": 2, "kernel": "6.1", "python": "3.11.7"},
-    "settings": {"server_core": 0, "load_core": 1, "seconds": 2.0, "idle_connections": 2000},
+    "settings": {"server_core": 0, "load_core": 1, "seconds": 2.0, "turns": 3, "idle_connections": 2000},
     "rounds": 3,
     "versions": {"floor": "cc 12"},
     "left_out": {"rocket-io_uring": "does not listen: no such engine"},

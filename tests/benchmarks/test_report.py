@@ -11,14 +11,15 @@ from benchmarks.goals import goals
 from benchmarks.report import as_json, medians, ratio
 
 
-def run(server: str, workload: str, connections: int, **values: float) -> dict[str, Any]:
+def run(server: str, workload: str, connections: int, turn: int = 1, **values: float) -> dict[str, Any]:
     """One run as the driver keeps it."""
-    return {"server": server, "workload": workload, "connections": connections, "values": values}
+    names = {"server": server, "workload": workload, "connections": connections}
+    return {**names, "turn": turn, "values": values}
 
 
 RUNS = [
-    *(run("floor", "health", 64, cpu_us=value) for value in (4.0, 5.0, 9.0)),
-    *(run("rocket-epoll", "health", 64, cpu_us=value) for value in (5.5, 4.2, 5.2)),
+    *(run("floor", "health", 64, turn, cpu_us=value) for turn, value in enumerate((4.0, 5.0, 9.0), 1)),
+    *(run("rocket-epoll", "health", 64, turn, cpu_us=value) for turn, value in enumerate((4.4, 5.2, 9.1), 1)),
     run("floor", "health", 16, cpu_us=5.0),
     run("rocket-epoll", "health", 16, cpu_us=5.5),
     run("uvicorn", "health", 64, cpu_us=26.0),
@@ -44,6 +45,16 @@ def test_ratios_are_of_what_the_workload_compares() -> None:
     assert ratio(cells, "latency", 1, "rocket-epoll") == pytest.approx(1.05)
 
 
+def test_a_slow_turn_is_slow_for_both() -> None:
+    """A ratio is of two measurements that stand beside each other, not of two medians."""
+    runs = [
+        *(run("floor", "health", 64, turn, cpu_us=value) for turn, value in ((1, 4.0), (2, 8.0), (3, 8.0))),
+        *(run("uvicorn", "health", 64, turn, cpu_us=value) for turn, value in ((1, 8.0), (2, 16.0))),
+    ]
+
+    assert ratio(medians(runs), "health", 64, "uvicorn") == 2.0
+
+
 def test_a_ratio_needs_both() -> None:
     """What was not measured, or costs nothing, is compared with nothing."""
     cells = medians([*RUNS, run("floor", "post", 64, cpu_us=0.0), run("uvicorn", "post", 64, cpu_us=1.0)])
@@ -67,7 +78,7 @@ def test_a_goal_holds_for_every_number_of_connections() -> None:
 
 def test_the_cheapest_peer_is_the_rival() -> None:
     """nginx calls no handler and does not count; equal is not below."""
-    runs = [*RUNS, run("bjoern", "health", 64, cpu_us=5.2)]
+    runs = [*RUNS, run("bjoern", "health", 64, cpu_us=4.4)]
     (goal,) = [goal for goal in goals(medians(runs)) if "bjoern" in goal.what]
 
     assert goal.reached == {64: pytest.approx(1.0)}
