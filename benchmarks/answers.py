@@ -34,8 +34,28 @@ def check_answer(port: int, workload: Workload) -> int:
         UnusableError: wrong status, content or number of answers, or a wrong end.
     """
     with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        if workload.interface == "ws":
+            return check_echo(sock, workload)
         sock.sendall(request(workload) * workload.depth)
         return Reader(sock, workload).expect()
+
+
+def check_echo(sock: socket.socket, workload: Workload) -> int:
+    """Shake hands and say something; bytes of what comes back for one message."""
+    lines = [f"GET {workload.path} HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade"]
+    lines += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", ""]
+    sock.sendall("\r\n".join(lines).encode())
+    with sock.makefile("rb") as received:
+        head = b"".join(iter(received.readline, b"\r\n"))
+        if b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" not in head or b"Sec-WebSocket-Extensions" in head:
+            raise UnusableError(f"{workload.name}: unexpected handshake {head[-200:]!r}")
+        message = b"0123456789abcdef" * 2
+        sock.sendall((b"\x81\xa0\0\0\0\0" + message) * workload.depth)
+        expected = b"\x81\x20" + message
+        echoed = received.read(len(expected) * workload.depth)
+    if echoed != expected * workload.depth:
+        raise UnusableError(f"{workload.name}: unexpected echo {echoed[:200]!r}")
+    return len(expected)
 
 
 class Reader:

@@ -10,6 +10,8 @@
  *             (on loopback 64 KiB; a POST of 1 KiB is received whole, its content included).
  *      heads: every blank line ends a request, and the answers to all of one recv leave in one send: pipelining.
  *      close: as each, but the answer says so and the connection ends after it.
+ *      talk:  the first thing received is the handshake of talk.c, and everything after it its masked frames, which are
+ *             unmasked and sent back: what a WebSocket server cannot do without.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -80,12 +82,46 @@ static int send_answers(int fd, unsigned count) {
     return 0;
 }
 
+/* Of the one key that talk.c sends. */
+static const char HANDSHAKE[] =
+    "HTTP/1.1 101 Switching Protocols\r\n"
+    "Upgrade: websocket\r\n"
+    "Connection: Upgrade\r\n"
+    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+static char is_talking[CONNECTIONS];
+
+/* Echo short frames. A frame cut by two receives, which talk.c's sizes do not lead to, ends the connection. */
+static int echo(int fd, const char *data, size_t size) {
+    static char echoes[RECEIVED];
+    size_t at = 0, made = 0;
+    if (!is_talking[fd]) {
+        is_talking[fd] = 1;
+        return send(fd, HANDSHAKE, sizeof HANDSHAKE - 1, MSG_NOSIGNAL) < 0 ? -1 : 0;
+    }
+    while (at + 6 <= size) {
+        size_t length = data[at + 1] & 0x7f;
+        const char *key = data + at + 2, *content = data + at + 6;
+        if (length > 125 || at + 6 + length > size) return -1;
+        echoes[made] = data[at];
+        echoes[made + 1] = (char)length;
+        for (size_t i = 0; i < length; i++) echoes[made + 2 + i] = content[i] ^ key[i % 4];
+        made += 2 + length;
+        at += 6 + length;
+    }
+    return at == size && send(fd, echoes, made, MSG_NOSIGNAL) == (ssize_t)made ? 0 : -1;
+}
+
 static void serve(int fd, const char *mode) {
     static char buffer[OVERLAP + RECEIVED];
     ssize_t received = recv(fd, buffer + OVERLAP, RECEIVED, 0);
     if (received < 0 && errno == EAGAIN) return;
     if (received <= 0) {
         close(fd);
+        return;
+    }
+    if (*mode == 't') {
+        if (echo(fd, buffer + OVERLAP, (size_t)received) < 0) close(fd);
         return;
     }
     unsigned count = 1;
@@ -116,14 +152,15 @@ static void accept_all(int epoll, int listening) {
         struct epoll_event event = {.events = EPOLLIN, .data.fd = accepted};
         if (accepted >= CONNECTIONS || epoll_ctl(epoll, EPOLL_CTL_ADD, accepted, &event) < 0) die("epoll_ctl");
         memset(tails[accepted], 0, OVERLAP);
+        is_talking[accepted] = 0;
     }
 }
 
 int main(int argc, char **argv) {
     struct epoll_event events[EVENTS];
 
-    if (argc != 5 || strchr("ehc", *argv[4]) == NULL) {
-        fprintf(stderr, "usage: floor PORT CONTENT_TYPE BODY each|heads|close\n");
+    if (argc != 5 || strchr("ehct", *argv[4]) == NULL) {
+        fprintf(stderr, "usage: floor PORT CONTENT_TYPE BODY each|heads|close|talk\n");
         return 2;
     }
     const char *mode = argv[4];

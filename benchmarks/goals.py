@@ -27,6 +27,18 @@ FLOOR = {  # workload: at most this much of the floor
 }
 PORTABLE = {"uvicorn": 0.5, "granian-rsgi": 0.6, "socketify": 1.0}  # peer: at most this much of it
 PORTABLE_WORKLOADS = ("health", "browser", "post")
+# Of applications that others serve too: (workload, against whom, at most).
+APPLICATIONS = (
+    ("asgi", "uvicorn", 0.5),
+    ("asgi", "granian-asgi", 1.0),
+    ("fastapi", "uvicorn", 1.0),
+    ("fastapi", "granian-asgi", 1.0),
+    ("wsgi", "bjoern", 1.1),
+    ("file", "nginx", 1.3),
+    ("large", "nginx", 1.3),
+    ("echo", "floor", 1.5),
+    ("echoes", "socketify", 1.0),
+)
 BYTES = {"idle": ("bytes for an idle connection", 512), "memory": ("bytes of an acceptor", 20 * 2**20)}
 
 
@@ -67,8 +79,11 @@ def promised(cells: Cells) -> Iterator[Goal]:
         for name, most in FLOOR.items():
             yield Goal(server, f"{name} over the floor", most, ratios(cells, name, server, "floor"))
         for workload in WORKLOADS.values():
-            if workload.metric == "cpu_us":
+            if workload.metric == "cpu_us" and not workload.interface:
                 yield below_every_peer(cells, workload.name, server)
+        for name, peer, most in APPLICATIONS:
+            reached = ratios(cells, name, server, peer)
+            yield Goal(server, f"{name} over {peer}", most, reached, below=most == 1.0)
         for name, (what, most) in BYTES.items():
             found = cells.get((name, 0, server))
             yield Goal(server, what, most, {0: found[WORKLOADS[name].metric]} if found else {})

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.answers import Kept, UnusableError
 from benchmarks.cpu import descendants, private_bytes, spent_ns, ticks, times_ns
-from benchmarks.servers import HERE, LIBRARIES, Place, Server
+from benchmarks.servers import BUILD, HERE, LIBRARIES, Place, Server
 from benchmarks.workloads import Workload
 
 START_S = 20  # a foreign server that has not listened by then will not
@@ -128,7 +128,14 @@ def end(process: subprocess.Popen[str]) -> None:
 def start_wrk(
     port: int, workload: Workload, connections: int, settings: Settings, seconds: int
 ) -> subprocess.Popen[str]:
-    """Begin to load, with one thread on the load core; load.lua reads the environment."""
+    """Begin to load, with one thread on the load core; load.lua reads the environment. wrk speaks no
+    WebSocket: there talk.c stands in.
+    """
+    if workload.interface == "ws":
+        talk = [os.path.join(BUILD, "talk"), str(port), workload.path, str(connections), str(workload.depth)]
+        return settings.start(
+            [*talk, str(seconds)], settings.load_core, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", os.path.join(HERE, "load.lua")]
     fields = "\n".join(f"{name}: {value}" for name, value in workload.fields.items())
     load = {"POST_BYTES": str(workload.post_bytes), "DEPTH": str(workload.depth), "FIELDS": fields}

@@ -1,5 +1,5 @@
-"""Builds what the comparison needs: the C floor, and a virtual environment with the peers beside this
-package.
+"""Builds what the comparison needs: the C programs, files to ask for, and a virtual environment with the
+peers beside this package.
 
 Everything lands in `benchmarks/build`, which is not committed. A peer that does not build is left out, and
 the result says why.
@@ -14,12 +14,14 @@ import venv
 from collections.abc import Iterable
 
 from benchmarks.peers import SERVERS
-from benchmarks.servers import BUILD, HERE, LIBRARIES, ROOT, tool
+from benchmarks.servers import BUILD, FILES, HERE, LIBRARIES, ROOT, tool
+from benchmarks.workloads import WORKLOADS
 
 REQUIREMENTS = {  # distribution: what is asked of the package index
     "uvicorn": "uvicorn[standard]",
     "granian": "granian[uvloop]",
 }
+FRAMEWORKS = ("fastapi",)  # of the applications, for every server that takes them
 DEBIAN = {  # distribution: Debian packages whose files it needs to load or to build
     "socketify": ("libuv1",),
     "bjoern": ("libev4", "libev-dev"),
@@ -38,7 +40,9 @@ def provision(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     os.makedirs(BUILD, exist_ok=True)
     if shutil.which("wrk") is None or shutil.which("taskset") is None:
         raise RuntimeError("wrk and taskset are needed (Debian: apt install wrk util-linux)")
-    build_floor()
+    for name in ("floor", "talk"):
+        build(name)
+    write_files()
     install_ourselves()
     versions: dict[str, str] = {}
     reasons: dict[str, str] = {}
@@ -58,15 +62,25 @@ def provision(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     return versions, reasons
 
 
-def build_floor() -> None:
-    """Compile floor.c, unless it is up to date."""
-    source, binary = os.path.join(HERE, "floor.c"), os.path.join(BUILD, "floor")
+def build(name: str) -> None:
+    """Compile one of the C programs, unless it is up to date."""
+    source, binary = os.path.join(HERE, f"{name}.c"), os.path.join(BUILD, name)
     if os.path.exists(binary) and os.path.getmtime(binary) > os.path.getmtime(source):
         return
     try:
         subprocess.run(["cc", "-O3", "-Wall", "-Wextra", "-Werror", "-o", binary, source], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise RuntimeError(f"floor.c could not be built: {error}") from error
+        raise RuntimeError(f"{name}.c could not be built: {error}") from error
+
+
+def write_files() -> None:
+    """Write what the workloads with files ask for."""
+    for workload in WORKLOADS.values():
+        if workload.interface == "static":
+            path = os.path.join(FILES, os.path.basename(workload.path))
+            os.makedirs(FILES, exist_ok=True)
+            with open(path, "w", encoding="ascii") as file:
+                file.write(workload.body)
 
 
 def compiler_version() -> str:
@@ -92,7 +106,7 @@ def install_ourselves() -> None:
     stamp = os.path.join(BUILD, "installed")
     if installed("rocket-sup") and os.path.exists(stamp) and os.path.getmtime(stamp) > newest_source():
         return
-    if reason := install("-e", f"{ROOT}[fast]"):
+    if reason := install("-e", f"{ROOT}[fast]", *FRAMEWORKS):
         raise RuntimeError(f"the package itself could not be installed: {reason}")
     with open(stamp, "w", encoding="utf-8"):
         pass  # its time is all that is read

@@ -23,6 +23,7 @@ ROOT = os.path.dirname(HERE)
 APPLICATIONS = os.path.join(HERE, "applications")
 BUILD = os.path.join(HERE, "build")
 BIN = os.path.join(BUILD, "venv", "bin")
+FILES = os.path.join(BUILD, "files")  # what `static` workloads ask for
 LIBRARIES = os.path.join(BUILD, "debian", "usr", "lib", "x86_64-linux-gnu")  # unpacked there, not installed
 
 
@@ -58,6 +59,7 @@ class Server:
         package: the distribution whose version is reported; "" for none.
         verify: raises UnusableError when what runs is not what was asked for.
         without: workloads that it cannot take part in.
+        interfaces: of applications that it serves; see `Workload.interface`.
     """
 
     name: str
@@ -65,11 +67,12 @@ class Server:
     command: Command
     package: str = ""
     without: frozenset[str] = frozenset()
+    interfaces: frozenset[str] = frozenset({""})
     verify: Callable[[Place], None] = lambda place: None
 
     def takes(self, workload: Workload) -> bool:
         """Whether it takes part in a workload."""
-        return workload.name not in self.without
+        return workload.name not in self.without and workload.interface in self.interfaces
 
     def counts(self, workload: Workload, asked: tuple[int, ...] | None) -> tuple[int, ...]:
         """With how many connections it is measured: a peer with the workload's first, unless asked."""
@@ -88,20 +91,36 @@ def floor(place: Place, workload: Workload) -> list[str]:
     return [binary, str(place.port), workload.content_type, workload.body, workload.floor_mode]
 
 
-def rocket(engine: str, loop: str, *, application: str) -> Command:
-    """`rocket-sup` with one acceptor; the sample application where memory after the start is measured."""
+# By interface; FastAPI's applications are ASGI like any other.
+APPLICATION = {
+    "": "rocket:app",
+    "asgi": "asgi:app",
+    "fastapi": "fast:app",
+    "wsgi": "wsgi:app",
+    "static": "rocket_files:app",
+    "ws": "rocket_echo:app",
+}
+
+
+def rocket(engine: str, loop: str, *, application: str = "") -> Command:
+    """`rocket-sup` with one acceptor; the sample application where memory after the start is measured. WSGI
+    is called without threads, as its peers do it.
+    """
 
     def command(place: Place, workload: Workload) -> list[str]:
         sample = workload.kind == "memory"
+        served = application or APPLICATION[workload.interface]
         access = f'access = "json"\naccess_file = "{place.path("access.log")}"'
         config = f"""
 [server]
-handler = "{"examples.hello:app" if sample else application}"
+handler = "{"examples.hello:app" if sample else served}"
 app_dir = "{ROOT if sample else APPLICATIONS}"
 bind = ["127.0.0.1:{place.port}"]
 num_acceptors = 1
 engine = "{engine}"
 loop = "{loop}"
+[acceptor]
+threads = {0 if workload.interface == "wsgi" else 8}
 [timeouts]
 idle = 600
 [log]
@@ -115,7 +134,7 @@ socket = "{place.path("control.sock")}"
     return command
 
 
-def rocket_server(name: str, engine: str, loop: str, *, application: str = "rocket:app") -> Server:
+def rocket_server(name: str, engine: str, loop: str, *, application: str = "") -> Server:
     """A row of the comparison that fails where another engine stands in for the wanted one."""
 
     def verify(place: Place) -> None:
@@ -124,7 +143,7 @@ def rocket_server(name: str, engine: str, loop: str, *, application: str = "rock
             raise UnusableError(f"serves with {serving['name']} on {serving['loop']}: {serving['reason']}")
 
     command = rocket(engine, loop, application=application)
-    return Server(name, "rocket", command, "rocket-sup", verify=verify)
+    return Server(name, "rocket", command, "rocket-sup", interfaces=frozenset(APPLICATION), verify=verify)
 
 
 def engine_of(place: Place) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def load_row(workload: Workload, cells: Cells, server: str, counts: list[int]) -
     cell = cells[workload.name, counts[0], server]
     times = " | ".join(
         # wrk "corrects" latencies by the mean time between answers, which makes nonsense of pipelined ones
-        "-" if workload.depth > 1 else f"{cell[name] / 1e3:.2f}"
+        "-" if workload.depth > 1 and not workload.interface else f"{cell[name] / 1e3:.2f}"
         for name in ("p50_us", "p99_us")
     )
     ratios = " | ".join(shown(ratio(cells, workload.name, count, server)) for count in counts)

@@ -33,6 +33,8 @@ class Workload:
     Attributes:
         kind: "load" (wrk), "idle" (memory of kept connections) or "memory" (after the start).
         about: one line for the document.
+        interface: what the application is written for: "" for each server's own; "asgi", "fastapi", "wsgi";
+            "static", a file; "ws", a WebSocket that echoes.
         connections: how many at once; peers are measured with the first, rocket and the floor with each.
         post_bytes: size of the content; 0 means GET.
         fields: header fields besides Host.
@@ -48,6 +50,7 @@ class Workload:
     path: str
     about: str
     kind: str = "load"
+    interface: str = ""
     connections: tuple[int, ...] = (64,)
     post_bytes: int = 0
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +64,8 @@ class Workload:
     @property
     def floor_mode(self) -> str:
         """How floor.c tells one request from the next."""
+        if self.interface == "ws":
+            return "talk"
         return "close" if self.closes else "heads" if self.depth > 1 else "each"
 
 
@@ -101,6 +106,13 @@ WORKLOADS = {
             closes=True,
         ),
         Workload("latency", "/health", "`health`, one connection", connections=(1,), metric="p50_us"),
+        Workload("asgi", "/health", "`health` from a raw ASGI application", interface="asgi"),
+        Workload("fastapi", "/health", "`health` from an application of FastAPI", interface="fastapi"),
+        Workload("wsgi", "/health", "`health` from a raw WSGI application", interface="wsgi"),
+        Workload("file", "/files/1KiB.txt", "a file of 1 KiB", interface="static", body="x" * 1024),
+        Workload("large", "/files/1MiB.txt", "a file of 1 MiB", interface="static", body="x" * 2**20),
+        Workload("echo", "/echo", "a WebSocket message of 32 bytes comes back", interface="ws"),
+        Workload("echoes", "/echo", "`echo`, sixteen messages in one write", interface="ws", depth=16),
         Workload("idle", "/health", "kept connections that wait", kind="idle", metric="private_bytes"),
         Workload("memory", "/health", "after the start", kind="memory", metric="process_bytes"),
     )

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import orjson
-from socketify import App, AppListenOptions
+from socketify import App, AppListenOptions, CompressOptions
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -50,7 +50,12 @@ def create(res: Any, _: Any) -> None:
     res.on_data(on_data)
 
 
+def echo(ws: Any, message: Any, opcode: Any) -> None:
+    ws.send(message, opcode)
+
+
 app = App()
+app.ws("/echo", {"compression": CompressOptions.DISABLED, "message": echo})
 app.get("/health", health)
 app.get("/async", soon)
 app.get("/suspend", suspend)
