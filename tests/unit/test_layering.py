@@ -35,6 +35,8 @@ COLUMNS = {
         " intake connection rejection service accesslog conduit sessions"
         " http.grammar http.multidict http.headers http.framing http.chunked http.witness http.semantics"
         " http.query http.forms"
+        " adapters.wsgi adapters.wsgi_environ adapters.wsgi_files adapters.wsgi_input adapters.wsgi_loop"
+        " adapters.wsgi_response adapters.wsgi_threads"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
