@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from tests.faults import booting, limit, orphaned, restarts, storm
+from tests.faults import booting, limit, orphaned, restarts, soak, storm
 from tests.faults import tree as trees
 from tests.faults.verdict import Row, table
 
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 Scenario = Callable[[Say, str], list[Row]]
 
 
-def scenarios(*, short: bool) -> dict[str, Scenario]:
+def scenarios(*, short: bool, seconds: float = soak.SHORT.seconds) -> dict[str, Scenario]:
     """Every scenario by name, in the order they run."""
     size = storm.SHORT if short else storm.Storm()
     return {
@@ -29,6 +29,7 @@ def scenarios(*, short: bool) -> dict[str, Scenario]:
         "supervisor": lambda say, _: orphaned.run(say),
         "limit": lambda say, _: [*limit.run("wait", say), *limit.run("reject", say)],
         "restarts": lambda say, _: restarts.run(say),
+        "soak": lambda say, _: soak.run(soak.SHORT if short else soak.Soak(seconds=seconds), say),
     }
 
 
@@ -36,10 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    names = list(scenarios(short=False))
-    parser.add_argument("--only", default=",".join(names), help="comma-separated; default: %(default)s")
+    names = list(scenarios(short=True))
+    usual = ",".join(name for name in names if name != "soak")
+    parser.add_argument(
+        "--only", default=usual, help="comma-separated, soak being another; default: %(default)s"
+    )
     parser.add_argument(
         "--engine", default=trees.ENGINE, help="server.engine of every tree; default: %(default)s"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=600.0, help="of the soak; an hour shows most; default: %(default)s"
     )
     parser.add_argument("--short", action="store_true", help="a handful of each fault")
     parser.add_argument(
@@ -62,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     say(f"seed {seed}, engine {options.engine}")
     rows: list[Row] = []
-    for name, scenario in scenarios(short=options.short).items():
+    for name, scenario in scenarios(short=options.short, seconds=options.seconds).items():
         if name in chosen:
             say(f"scenario {name}")
             rows += scenario(say, options.keep)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults import booting, limit, orphaned, restarts, storm
+from tests.faults import booting, limit, orphaned, restarts, soak, storm
 from tests.faults.verdict import Row, table
 
 Say = Callable[[str], None]
@@ -18,6 +18,7 @@ SCENARIOS: dict[str, Callable[[Say], list[Row]]] = {
     "limit, wait": lambda say: limit.run("wait", say, clients=300),
     "limit, reject": lambda say: limit.run("reject", say, clients=300),
     "restarts": restarts.run,
+    "soak": lambda say: soak.run(soak.SHORT, say),
 }
 
 
