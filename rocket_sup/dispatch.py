@@ -9,7 +9,7 @@ sockets here, and no content: that is read only when a route wants it.
 from __future__ import annotations
 
 from rocket_sup.hooks import RoutingDecision
-from rocket_sup.http.semantics import REASONS, TEXT
+from rocket_sup.refusals import refusal as refusal
 from rocket_sup.request import Request
 from rocket_sup.response import Answer, answer_from
 from rocket_sup.router import Route, Router
@@ -53,12 +53,6 @@ def decide(router: Router, request: Request) -> Route | Answer | None:
     if router.fallback_route is not None:
         return router.fallback_route
     return refusal(404, "nothing is here (RFC 9110 §15.5.5)")
-
-
-def refusal(status: int, reason: str) -> Answer:
-    """Make an answer of our own: a line of text that shows nothing of the application."""
-    text = f"{status} {REASONS.get(status, '')}: {reason}\n"
-    return Answer(status, b"Content-Type: %b\r\n" % TEXT, text.encode("utf-8"))
 
 
 def allow_field(methods: tuple[str, ...]) -> bytes:

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from rocket_sup.errors import LocalProtocolError
 from rocket_sup.hooks import Hooks, PreRoutingHook, SetupHook, TeardownHook, check_hook
 from rocket_sup.pattern import Pattern, RouteError, parse_pattern, split_path
+from rocket_sup.refusals import refusal
+from rocket_sup.static import StaticFiles, StaticKeywords, StaticOptions
 
 if TYPE_CHECKING:
     from rocket_sup.request import Request
@@ -201,6 +204,22 @@ class Router:
         """Register the decorated function for CONNECT; see `route`."""
         return self.route(pattern, methods=("CONNECT",), blocking=blocking, max_body=max_body)
 
+    def static(
+        self, prefix: str, directory: str | os.PathLike[str], **options: Unpack[StaticKeywords]
+    ) -> None:
+        """Serve the files of a directory to GET and HEAD; see `rocket_sup.static.StaticOptions`.
+
+        Args:
+            prefix: literal path of the directory: "/assets", or "/" for all paths that no route has.
+            directory: relative ones count from the working directory.
+
+        Raises:
+            RouteError: the prefix, the directory or an option is not valid.
+            LocalProtocolError: the router is already serving.
+        """
+        files = StaticFiles(prefix, directory, StaticOptions(**options), not_found=self.not_found)
+        self.get(f"{prefix.rstrip('/')}/**")(files)
+
     def fallback(self, handler: H) -> H:
         """Register the function that answers paths no pattern matches, whatever the method.
 
@@ -291,6 +310,12 @@ class Router:
         if segments is None:
             return None
         return self._tables[method].find(segments)
+
+    def not_found(self, request: Request) -> object:
+        """Answer for a path under which nothing is: what the fallback says, or 404."""
+        if self.fallback_route is not None:
+            return self.fallback_route.handler(request)
+        return refusal(404, "nothing is here (RFC 9110 §15.5.5)")
 
     def all_routes(self) -> list[Route]:
         """List every route in the order of registration, the fallback, and the sole route."""

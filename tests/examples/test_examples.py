@@ -232,3 +232,15 @@ def test_methods(start: Start) -> None:
     assert site.request("OPTIONS", "/cache/a").headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PURGE, PUT"
     assert site.request("POST", "/cache/a").status == 405
     assert site.request("BREW", "/cache/a").status == 501
+
+
+def test_files(start: Start) -> None:
+    """The directory's index, a part of a file, and a handler that is found before the directory."""
+    site, _ = start("files")
+    page, part = site.get("/"), site.get("/style.css", {"Range": "bytes=0-3"})
+
+    assert "<h1>It flies</h1>" in page.text
+    assert "public, max-age=60" == page.headers["cache-control"]
+    assert (206, "h1 {") == (part.status, part.text)
+    assert site.get("/api/time").json["now"]
+    assert 404 == site.get("/../files.py").status

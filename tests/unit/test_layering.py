@@ -37,6 +37,8 @@ COLUMNS = {
         " http.query http.forms"
         " adapters.wsgi adapters.wsgi_environ adapters.wsgi_files adapters.wsgi_input adapters.wsgi_loop"
         " adapters.wsgi_response adapters.wsgi_threads"
+        " static filecache filebody rootdir listing refusals http.validators http.ranges http.selection"
+        " http.codings http.mediatypes http.disposition"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
@@ -63,6 +65,9 @@ PURE = {
     *("rollout", "vigil", "pattern", "phases"),
     *("http.grammar", "http.multidict", "http.headers", "http.framing", "http.chunked"),
     *("http.query", "http.forms"),
+    *("http.validators", "http.ranges", "http.selection"),
+    *("http.codings", "http.mediatypes", "http.disposition"),
+    "listing",
 }
 IMPURE_MODULES = {
     "os",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import time
 from itertools import product
+from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from rocket_sup.errors import LocalProtocolError
 from rocket_sup.hooks import SetupDecision
 from rocket_sup.pattern import RouteError
+from rocket_sup.request import Request
+from rocket_sup.response import Answer
 from rocket_sup.router import STANDARD_METHODS, Route, RouteConflict, Router, describe
 
 
@@ -463,3 +467,29 @@ def test_the_longest_paths_are_answered_quickly(path: str) -> None:
     elapsed_s = time.perf_counter() - started
 
     assert elapsed_s < 0.5  # measured: 8 ms; a search that backtracks takes minutes
+
+
+def test_a_directory_is_a_route_below_its_prefix(tmp_path: Path) -> None:
+    """For GET and HEAD, beside more specific ones."""
+    router = Router()
+    router.static("/a/", tmp_path)
+    router.get("/a/known")(handler)
+    router.freeze()
+    found = router.find("HEAD", "/a/x/y")
+
+    assert found is not None
+    assert "StaticFiles" == describe(found[0].handler)
+    assert ("/a/**", {"**": ""}) == find(router, "GET", "/a")
+    assert ("/a/known", {}) == find(router, "GET", "/a/known")
+    assert None is router.find("POST", "/a/x")
+
+
+def test_what_is_not_found_is_the_fallbacks() -> None:
+    """Else 404."""
+    router = Router()
+    request = cast("Request", object())
+    assert 404 == cast("Answer", router.not_found(request)).status
+
+    router.fallback(handler)
+
+    assert "ok" == router.not_found(request)

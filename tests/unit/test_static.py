@@ -1,0 +1,212 @@
+"""The handler of a directory: options, what is remembered, and files that change under it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rocket_sup.config import Config
+from rocket_sup.errors import LocalProtocolError
+from rocket_sup.filebody import MAX_WHOLE
+from rocket_sup.http.framing import parse_head
+from rocket_sup.pattern import RouteError
+from rocket_sup.request import Request
+from rocket_sup.response import Answer, Response
+from rocket_sup.static import StaticFiles, StaticOptions
+
+LONG_AGO = 1_000_000_000
+
+
+def request(path: str, fields: str = "") -> Request:
+    """A GET."""
+    head = parse_head(f"GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode(), 0, Config().limits)
+    assert head is not None
+    return Request(head, "")
+
+
+def handler(root: Path, prefix: str = "/", **options: object) -> StaticFiles:
+    """A handler of a directory; what is not found is the text "none"."""
+    return StaticFiles(
+        prefix,
+        root,
+        StaticOptions(**options),  # type: ignore[arg-type]  # the tests name them
+        not_found=lambda _request: "none",
+    )
+
+
+def file(root: Path, name: str = "x.txt", content: bytes = b"x") -> Path:
+    """A file that was left alone for long."""
+    path = root / name
+    path.write_bytes(content)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    return path
+
+
+def settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe every file to be settled."""
+    monkeypatch.setattr("rocket_sup.static.SETTLED_S", -1.0)
+
+
+def content(answer: object) -> bytes:
+    """The content of an answer."""
+    assert isinstance(answer, Answer)
+    return answer.body
+
+
+def test_a_small_file_is_answered_by_the_same_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made once, shared by all requests as long as the file is as it was."""
+    settle(monkeypatch)
+    file(tmp_path)
+    static = handler(tmp_path)
+    first = static(request("/x.txt"))
+    shared = static(request("/x.txt"))
+
+    assert b"x" == content(first)
+    assert shared is static(request("/x.txt", "Accept: */*\r\n"))
+    assert shared is not static(request("/x.txt", "rAnge: bytes=0-0\r\n"))
+    file(tmp_path, content=b"y")
+    assert b"y" == content(static(request("/x.txt")))
+
+
+def test_what_was_written_just_now_is_not_remembered(tmp_path: Path) -> None:
+    """Within a tick of the file system's clock it could change and look the same."""
+    static = handler(tmp_path)
+    (tmp_path / "x.txt").write_bytes(b"x")
+    moment = os.stat(tmp_path / "x.txt").st_ctime
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.time", lambda: moment + 0.01)
+        static(request("/x.txt"))
+        assert 0 == len(static.cache)
+        patch.setattr("time.time", lambda: moment + 1.0)
+        static(request("/x.txt"))
+        assert 1 == len(static.cache)
+
+
+def test_a_sibling_that_comes_later_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at once: a path is looked up anew after some seconds."""
+    settle(monkeypatch)
+    now = 0.0
+    monkeypatch.setattr("rocket_sup.static._monotonic", lambda: now)
+    file(tmp_path, content=b"x" * 100)
+    static = handler(tmp_path)
+    asked = request("/x.txt", "Accept-Encoding: gzip\r\n")
+    static(asked)
+    file(tmp_path, "x.txt.gz", b"small")
+
+    assert 100 == len(content(static(asked)))
+    now = 6.0
+    assert b"small" == content(static(asked))
+
+
+def test_a_sibling_must_be_of_this_state_and_smaller(tmp_path: Path) -> None:
+    """Else it is a file of its own."""
+    file(tmp_path, content=b"x" * 10)
+    file(tmp_path, "x.txt.gz", b"x" * 10)
+    stale = file(tmp_path, "x.txt.br", b"b")
+    os.utime(stale, (LONG_AGO - 1, LONG_AGO - 1))
+    (tmp_path / "x.txt.zst").mkdir()
+
+    assert b"x" * 10 == content(handler(tmp_path)(request("/x.txt", "Accept-Encoding: *\r\n")))
+
+
+def test_large_files_are_described_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what they are is remembered, and one that changed is described as it is when it is opened."""
+    settle(monkeypatch)
+    large = b"x" * (MAX_WHOLE + 1)
+    file(tmp_path, content=large)
+    static = handler(tmp_path)
+    answers = [static(request("/x.txt")) for _ in range(2)]
+    assert static.cache.held_bytes < 10_000
+
+    file(tmp_path, content=large + b"y")
+    changed = static(request("/x.txt"))
+
+    assert all(isinstance(each, Answer) for each in (*answers, changed))
+    assert [MAX_WHOLE + 1, MAX_WHOLE + 1, MAX_WHOLE + 2] == [each.length for each in (*answers, changed)]  # type: ignore[attr-defined]
+    (tmp_path / "x.txt").unlink()
+    assert "none" == static(request("/x.txt"))
+
+
+def test_a_small_file_that_shrinks_while_it_is_read_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is not what was announced; the next look decides."""
+    settle(monkeypatch)
+    file(tmp_path, content=b"xx")
+    static = handler(tmp_path)
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, count, at: pread(fd, 1, at) if at == 0 else b"")
+    static(request("/x.txt"))
+    monkeypatch.undo()
+
+    assert b"xx" == content(static(request("/x.txt")))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", 301),
+        ("/a", 301),
+        ("/a/", 200),
+        ("/b", "none"),
+        ("/b/", "none"),
+        ("/%ff", "none"),
+        ("/../x", "none"),
+    ],
+)
+def test_directories(tmp_path: Path, path: str, expected: object) -> None:
+    """One with an index is found with or without its slash, one without is not there."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "index.html").write_text("a")
+    (tmp_path / "index.html").write_text("top")
+    static = handler(tmp_path, "/s")
+    answer = static(request(f"/s{path}" if path != "/" else "/s"))
+
+    assert expected == (answer.status if isinstance(answer, Answer | Response) else answer)
+
+
+def test_without_an_index_nothing_stands_for_a_directory(tmp_path: Path) -> None:
+    """`index=None`; a listing does, when it is asked for."""
+    file(tmp_path, "index.html")
+
+    assert "none" == handler(tmp_path, index=None)(request("/"))
+    assert "none" == handler(tmp_path, "/s", index=None)(request("/s"))
+    listed = handler(tmp_path, "/s", index=None, listing=True)
+    assert isinstance(listed(request("/s/")), Response)
+    assert "none" == listed(request("/s/nowhere/"))
+    redirect = listed(request("/s"))
+    assert isinstance(redirect, Response)
+    assert "/s/" == redirect.headers["Location"]
+
+
+def test_pages_of_an_application_in_the_browser_are_not_remembered(tmp_path: Path) -> None:
+    """As many paths as a client likes stand for one file."""
+    static = handler(tmp_path, spa=True)
+    assert "none" == static(request("/users"))
+    file(tmp_path, "index.html", b"<p>")
+
+    assert b"<p>" == content(static(request("/users")))
+    assert b"<p>" == content(static(request("/users/")))
+    assert 0 == len(static.cache)
+    assert "none" == static(request("/users.css"))
+
+
+@pytest.mark.parametrize("prefix", ["/:name", "/a/**", "a"])
+def test_the_prefix_is_a_literal_path(tmp_path: Path, prefix: str) -> None:
+    """Nothing else says where a path below the root begins."""
+    with pytest.raises(RouteError):
+        handler(tmp_path, prefix)
+
+
+def test_what_cannot_be_served_is_refused_at_once(tmp_path: Path) -> None:
+    """A directory that is not there, options that contradict each other, fields that cannot be sent."""
+    with pytest.raises(RouteError, match="nowhere"):
+        handler(tmp_path / "nowhere")
+    with pytest.raises(RouteError, match="cache_control"):
+        handler(tmp_path, cache_control="no-store", max_age=1)
+    with pytest.raises(LocalProtocolError):
+        handler(tmp_path, headers={"X": "a\r\nb"})
