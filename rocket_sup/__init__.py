@@ -10,14 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rocket_sup.errors import WebSocketClosed as WebSocketClosed
     from rocket_sup.request import Request as Request
     from rocket_sup.response import Response as Response
     from rocket_sup.router import Router as Router
+    from rocket_sup.websocket import WebSocket as WebSocket
 
 __version__ = "0.1.0"
 
-_HOMES = {"Router": "rocket_sup.router", "Request": "rocket_sup.request", "Response": "rocket_sup.response"}
-__all__ = ["Request", "Response", "Router", "__version__"]
+_HOMES = {
+    "Router": "rocket_sup.router",
+    "Request": "rocket_sup.request",
+    "Response": "rocket_sup.response",
+    "WebSocket": "rocket_sup.websocket",
+    "WebSocketClosed": "rocket_sup.errors",
+}
+__all__ = ["Request", "Response", "Router", "WebSocket", "WebSocketClosed", "__version__"]
 
 
 # PEP 562. Any: the type depends on the name; what stands under TYPE_CHECKING tells it to type checkers.

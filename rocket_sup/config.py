@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from rocket_sup.config_engine import IoUringConfig
+from rocket_sup.config_websocket import WebSocketConfig
 from rocket_sup.options import DAY, KIB, MIB, TIB, Kind, Option, option
 
 
@@ -404,6 +405,7 @@ class Config:
     acceptor: AcceptorConfig = field(default_factory=AcceptorConfig)
     log: LogConfig = field(default_factory=LogConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
+    websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     engine_io_uring: IoUringConfig = field(default_factory=IoUringConfig)
     children: tuple[ChildConfig, ...] = ()
 
@@ -416,6 +418,7 @@ Section = type[
     | AcceptorConfig
     | LogConfig
     | ControlConfig
+    | WebSocketConfig
     | IoUringConfig
 ]
 
@@ -427,6 +430,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "acceptor": AcceptorConfig,
     "log": LogConfig,
     "control": ControlConfig,
+    "websocket": WebSocketConfig,
     "engine.io_uring": IoUringConfig,
 }
 

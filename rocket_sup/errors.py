@@ -38,6 +38,20 @@ class TransportError(RocketError):
     """The connection is gone; nobody is left to tell."""
 
 
+class WebSocketClosed(RocketError):  # noqa: N818 - says what it is; mostly nobody's error
+    """A WebSocket is closed: nothing comes and goes any more.
+
+    Attributes:
+        code: of the first Close that was seen; 1005 for one without a code, 1006 when there was none.
+        reason: the text with it.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+
+
 class SupervisionError(RocketError):
     """A child specification or a request to a supervisor is invalid."""
 

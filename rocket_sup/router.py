@@ -16,13 +16,14 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from rocket_sup.errors import LocalProtocolError
 from rocket_sup.hooks import Hooks, PreRoutingHook, SetupHook, TeardownHook, check_hook
 from rocket_sup.pattern import Pattern, RouteError, parse_pattern, split_path
 from rocket_sup.refusals import refusal
 from rocket_sup.static import StaticFiles, StaticKeywords, StaticOptions
+from rocket_sup.wsroute import WebSocketFunction, WebSocketHandler, WebSocketKeywords, WebSocketOptions
 
 if TYPE_CHECKING:
     from rocket_sup.request import Request
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # Returns the response value, or a coroutine of it.
 Handler = Callable[["Request"], object]
 H = TypeVar("H", bound=Handler)
+W = TypeVar("W", bound=WebSocketFunction)
 S = TypeVar("S", bound=SetupHook)
 P = TypeVar("P", bound=PreRoutingHook)
 T = TypeVar("T", bound=TeardownHook)
@@ -220,6 +222,33 @@ class Router:
         files = StaticFiles(prefix, directory, StaticOptions(**options), not_found=self.not_found)
         self.get(f"{prefix.rstrip('/')}/**")(files)
 
+    def websocket(self, pattern: str, **options: Unpack[WebSocketKeywords]) -> Callable[[W], W]:
+        """Register the decorated `async def` of a `WebSocket` for a pattern. Another GET route with the same
+        pattern serves the requests that ask for no WebSocket.
+
+        Args:
+            pattern: see `rocket_sup.pattern`.
+            options: see `rocket_sup.wsroute.WebSocketOptions`.
+
+        Raises:
+            RouteError: the pattern or an option is not valid, or the function is no `async def`.
+            LocalProtocolError: the router is already serving.
+        """
+        self._check_open()
+        parsed = parse_pattern(pattern)
+        own = WebSocketOptions(**options)
+
+        def register(function: W) -> W:
+            self._check_open()
+            if not is_coroutine_handler(function):
+                raise RouteError(f"{describe(function)}: a WebSocket is served by an 'async def'")
+            handler = cast(Handler, WebSocketHandler(function, own))
+            route = Route("GET", pattern, handler, takes_conduit=True, outlives_client=True)
+            self._routes.append((route, parsed))
+            return function
+
+        return register
+
     def fallback(self, handler: H) -> H:
         """Register the function that answers paths no pattern matches, whatever the method.
 
@@ -266,6 +295,7 @@ class Router:
         """
         if self._is_frozen:
             return
+        self._join_websockets()
         by_method: dict[str, dict[object, tuple[Route, Pattern]]] = {}
         conflicts: list[str] = []
         for route, pattern in self._routes:
@@ -331,6 +361,21 @@ class Router:
             return ()
         methods = {method for method, table in self._tables.items() if table.find(segments) is not None}
         return tuple(sorted(methods | {"OPTIONS"})) if methods else ()
+
+    def _join_websockets(self) -> None:
+        """Put the GET route with the pattern of a WebSocket behind it."""
+        sockets: dict[str, WebSocketHandler] = {}
+        for route, _ in self._routes:
+            if isinstance(route.handler, WebSocketHandler):
+                sockets.setdefault(route.pattern, route.handler)
+        for entry in list(self._routes):
+            route = entry[0]
+            handler = sockets.get(route.pattern)
+            if handler is None or handler.plain is not None or route.method != "GET":
+                continue
+            if not isinstance(route.handler, WebSocketHandler):
+                handler.plain = route
+                self._routes.remove(entry)
 
     def _check_open(self) -> None:
         if self._is_frozen:

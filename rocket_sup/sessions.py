@@ -1,12 +1,17 @@
 """The long conversations of one wire, WebSockets above all: counted apart from requests, told to end.
 
 A request ends by itself, and a drain waits for it. A conversation may go on for days: it enters here, is
-asked to end when its acceptor drains, and leaves.
+asked to end when its acceptor drains, and leaves. What all conversations of a wire have in common is here
+too: their settings, and the engine's way to frame them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+from rocket_sup.config_websocket import WebSocketConfig
+from rocket_sup.http.wsframes import Deflate, Frames, PortableFrames
 
 
 class Session(Protocol):
@@ -21,12 +26,20 @@ class Sessions:
 
     Attributes:
         entered: how many there ever were.
+        config: what WebSockets may take.
+        make_frames: framing of a WebSocket, from the largest message and what was agreed about compression.
     """
 
-    __slots__ = ("_is_draining", "_sessions", "entered")
+    __slots__ = ("_is_draining", "_sessions", "config", "entered", "make_frames")
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        config: WebSocketConfig | None = None,
+        make_frames: Callable[[int, Deflate | None], Frames] = PortableFrames,
+    ) -> None:
         self.entered = 0
+        self.config = config or WebSocketConfig()
+        self.make_frames = make_frames
         self._sessions: set[Session] = set()
         self._is_draining = False
 

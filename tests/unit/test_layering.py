@@ -20,8 +20,8 @@ TESTS = Path(__file__).parent
 COLUMNS = {
     # knows neither processes nor HTTP
     "shared": (
-        "errors options binds toml_lines config config_engine config_check config_load config_document"
-        " control_path processors log logfile"
+        "errors options binds toml_lines config config_engine config_websocket config_check"
+        " config_load config_document control_path processors log logfile"
     ),
     # knows no HTTP
     "tree": (
@@ -33,6 +33,7 @@ COLUMNS = {
     "wire": (
         "pattern router hooks application request response repertoire dispatch handling phases link exchange"
         " intake connection rejection service accesslog conduit sessions"
+        " websocket wslink wsroute wakeup http.wsframes http.wshandshake"
         " http.grammar http.multidict http.headers http.framing http.chunked http.witness http.semantics"
         " http.query http.forms"
         " adapters.wsgi adapters.wsgi_environ adapters.wsgi_files adapters.wsgi_input adapters.wsgi_loop"
@@ -60,14 +61,14 @@ MAY_IMPORT = {
 }
 # Machines and data: an event and the time go in, actions come out.
 PURE = {
-    *("errors", "options", "binds", "config", "config_engine", "toml_lines"),
+    *("errors", "options", "binds", "config", "config_engine", "config_websocket", "toml_lines"),
     *("spec", "actions", "lifecycle", "child", "children", "verdict", "plan", "outbox", "policy"),
     *("rollout", "vigil", "pattern", "phases"),
     *("http.grammar", "http.multidict", "http.headers", "http.framing", "http.chunked"),
-    *("http.query", "http.forms"),
     *("http.validators", "http.ranges", "http.selection"),
     *("http.codings", "http.mediatypes", "http.disposition"),
     "listing",
+    *("http.query", "http.forms", "http.wsframes", "http.wshandshake"),
 }
 IMPURE_MODULES = {
     "os",

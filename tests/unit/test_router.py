@@ -18,6 +18,7 @@ from rocket_sup.pattern import RouteError
 from rocket_sup.request import Request
 from rocket_sup.response import Answer
 from rocket_sup.router import STANDARD_METHODS, Route, RouteConflict, Router, describe
+from rocket_sup.wsroute import WebSocketHandler, WebSocketOptions
 
 
 def handler(req: object) -> str:
@@ -493,3 +494,81 @@ def test_what_is_not_found_is_the_fallbacks() -> None:
     router.fallback(handler)
 
     assert "ok" == router.not_found(request)
+
+
+# -- WebSockets
+
+
+async def talk(socket: object) -> None:
+    """Say nothing."""
+
+
+def test_a_websocket_is_a_get_route_of_its_own_kind() -> None:
+    """The engine calls it before any content, and it outlives its client."""
+    router = Router()
+    router.websocket("/ws", subprotocols=["a"], origins=["https://example.com"], queue=3)(talk)
+    router.freeze()
+
+    found = router.find("GET", "/ws")
+    assert found is not None
+    route = found[0]
+    assert (route.takes_conduit, route.outlives_client, route.is_async) == (True, True, True)
+    assert isinstance(route.handler, WebSocketHandler)
+    assert (
+        WebSocketOptions(subprotocols=("a",), origins=("https://example.com",), queue=3)
+        == route.handler.options
+    )
+    assert describe(talk) == describe(route.handler)
+    assert ("GET", "HEAD", "OPTIONS") == router.allowed_methods("/ws")
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_get_route_with_the_same_pattern_stands_behind_it(is_first: bool) -> None:
+    """It serves what asks for no WebSocket; in whatever order they were registered."""
+    router = Router()
+    if is_first:
+        router.get("/ws/:id")(handler)
+    router.websocket("/ws/:id")(talk)
+    if not is_first:
+        router.get("/ws/:id")(handler)
+    router.post("/ws/:id")(other)
+    router.freeze()
+
+    found = router.find("GET", "/ws/1")
+    assert found is not None
+    assert isinstance(socket := found[0].handler, WebSocketHandler)
+    assert socket.plain is not None
+    assert handler is socket.plain.handler
+    posted = router.find("POST", "/ws/1")
+    assert posted is not None
+    assert other is posted[0].handler
+
+
+def test_two_websockets_of_one_pattern_are_in_conflict() -> None:
+    """As are two GET routes beside one, or one with another name for the same segment."""
+    two = Router()
+    two.websocket("/ws")(talk)
+    two.websocket("/ws")(talk)
+    three = Router()
+    three.websocket("/ws")(talk)
+    three.get("/ws")(handler)
+    three.get("/ws")(other)
+    renamed = Router()
+    renamed.websocket("/:a")(talk)
+    renamed.get("/:b")(handler)
+
+    for router in (two, three, renamed):
+        with pytest.raises(RouteConflict):
+            router.freeze()
+
+
+def test_what_cannot_be_a_websocket() -> None:
+    """A plain function, a bad pattern, and whatever comes too late."""
+    router = Router()
+    with pytest.raises(RouteError):
+        router.websocket("/ws")(handler)  # type: ignore[arg-type]  # the point of it
+    with pytest.raises(RouteError):
+        router.websocket("ws")
+    router.freeze()
+    with pytest.raises(LocalProtocolError):
+        router.websocket("/ws")

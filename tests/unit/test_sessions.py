@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rocket_sup.config_websocket import WebSocketConfig
+from rocket_sup.http.wsframes import PortableFrames
 from rocket_sup.sessions import Sessions
 
 
@@ -63,3 +65,12 @@ def test_a_session_may_leave_while_all_are_asked() -> None:
 
     assert [talk.asked for talk in talks] == [1, 1, 1]
     assert len(sessions) == 0
+
+
+def test_what_all_conversations_have_in_common() -> None:
+    """Their settings, and the engine's framing; by default the portable one."""
+    settings = WebSocketConfig(queue=7)
+
+    assert settings is Sessions(settings).config
+    assert WebSocketConfig() == Sessions().config
+    assert isinstance(Sessions().make_frames(1000, None), PortableFrames)
