@@ -33,11 +33,13 @@ from rocket_sup.application import load_application
 from rocket_sup.channel import ChannelClosedError
 from rocket_sup.engine.choice import choose
 from rocket_sup.engine.contract import Engine, WireBrief
+from rocket_sup.engine.tcpwire import TcpEngine
 from rocket_sup.errors import ApplicationError, EngineError
 from rocket_sup.listener import EXIT_APPLICATION
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
 from rocket_sup.scoreboard import SlotState
+from rocket_sup.tcp import TcpApplication
 from rocket_sup.vigil import DUMP_SIGNAL
 
 HEARTBEAT_S = 0.1
@@ -64,8 +66,10 @@ def run(brief: AcceptorBrief) -> int:
         sys.setswitchinterval(brief.config.server.switch_interval)
     try:
         server = brief.config.server
-        router = load_application(server.handler, factory=server.factory, app_dir=server.app_dir)
-        engine = choose(brief.config)
+        application = load_application(server.handler, factory=server.factory, app_dir=server.app_dir)
+        engine: Engine = choose(brief.config)
+        if isinstance(application, TcpApplication):
+            engine = TcpEngine(engine, application, brief.config)
         loop = _new_loop(engine)
     except ApplicationError as error:
         return _fail(brief, error.report or str(error))
@@ -73,6 +77,7 @@ def run(brief: AcceptorBrief) -> int:
         return _fail(brief, str(error))
     asyncio.set_event_loop(loop)
     try:
+        router = application if isinstance(application, Router) else Router()  # nobody asks it below HTTP
         return Acceptor(brief, router, engine=engine, loop=loop, log=log).serve()
     finally:
         loop.close()

@@ -25,7 +25,11 @@ _HANDLER = re.compile(rf"({_DOTTED})(?::({_DOTTED}))?")
 _OUR_FRAMES = (__file__, importlib.__file__ or "", "<frozen importlib")
 
 
-def load_application(handler: str, *, factory: bool, app_dir: str) -> Router:
+class BelowHttp:
+    """An application that is not asked for answers but has whole connections; `rocket_sup.tcp` has one."""
+
+
+def load_application(handler: str, *, factory: bool, app_dir: str) -> Router | BelowHttp:
     """Import, call if it is a factory, recognise and freeze the application.
 
     Args:
@@ -34,7 +38,7 @@ def load_application(handler: str, *, factory: bool, app_dir: str) -> Router:
         app_dir: directory to put first on `sys.path`.
 
     Returns:
-        The frozen router.
+        The frozen router; or what serves connections below HTTP.
 
     Raises:
         ApplicationError: the application's fault or its address's; with a report for people.
@@ -48,6 +52,8 @@ def load_application(handler: str, *, factory: bool, app_dir: str) -> Router:
     found = _attribute_of(_import(match[1], directory), match[2] or "app")
     if factory:
         found = _called(found, handler)
+    if isinstance(found, BelowHttp):
+        return found
     if not isinstance(found, Router):
         raise ApplicationError(f"{handler} {_explain_type(found, factory=factory)}")
     try:

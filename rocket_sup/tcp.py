@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, cast
 
+from rocket_sup.application import BelowHttp
 from rocket_sup.engine.raw import Connection, Limits, RawLink
 from rocket_sup.engine.rawloop import new_loop, streams_of
 from rocket_sup.log import EventLog
@@ -33,6 +34,7 @@ __all__ = [
     "Limits",
     "PieceError",
     "Pieces",
+    "TcpApplication",
     "TcpServer",
     "TooLongError",
     "new_loop",
@@ -46,6 +48,19 @@ _BATCH: Final = 64  # connections taken in one turn of the loop before others ge
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EXHAUSTED_PAUSE_S: Final = 0.25
 _FAREWELL_S: Final = 1.0  # what cancelled handlers may take to end
+
+
+class TcpApplication(BelowHttp):
+    """What `rocket-sup module:app` serves below HTTP, in every acceptor of a tree.
+
+    Attributes:
+        handler: called with each connection; when it returns, the connection is closed.
+        limits: of connections; how many there may be at once is `server.max_connections`.
+    """
+
+    def __init__(self, handler: Handler, *, limits: Limits | None = None) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
 
 
 def serve(
@@ -100,15 +115,25 @@ class TcpServer:
     Args:
         handler: called with each connection; when it returns, the connection is closed.
         limits: of connections.
+        loop: another than the running one.
+        on_closed: called when a socket is closed.
 
     Raises:
-        RuntimeError: no loop is running.
+        RuntimeError: no loop is running, and none was given.
     """
 
-    def __init__(self, handler: Handler, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: Limits | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        on_closed: Callable[[], None] | None = None,
+    ) -> None:
         self._handler = handler
         self._limits = limits or Limits()
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
+        self._tell_closed = on_closed
         self._streams = streams_of(self._loop)
         self._listening: list[socket.socket] = []
         self._is_accepting = True
@@ -167,6 +192,14 @@ class TcpServer:
         self._tasks.add(task)
         task.add_done_callback(partial(self._on_done, sock, self._number))
 
+    def abort(self) -> None:
+        """Cancel every handler and close every connection; what is unsent is lost."""
+        for task in self._others():
+            task.cancel()
+        for link in list(self._links.values()):
+            if link is not None:
+                link.drop()
+
     async def close(self, *, drain_s: float = 0.0) -> None:
         """Listen no more, let handlers go on for a while, cancel the others, and close everything.
 
@@ -196,7 +229,7 @@ class TcpServer:
 
     def _others(self) -> set[asyncio.Task[None]]:
         """All handlers but the one that may be calling."""
-        return self._tasks - cast(set[asyncio.Task[None]], {asyncio.current_task()})
+        return self._tasks - cast(set[asyncio.Task[None]], {asyncio.current_task(self._loop)})
 
     async def _wait_for_sockets(self, until: float) -> None:
         """Wait until all sockets are closed, but not for ever."""
@@ -298,6 +331,8 @@ class TcpServer:
     def _on_closed(self, number: int) -> None:
         self._links.pop(number, None)
         self._gone.set()
+        if self._tell_closed is not None:
+            self._tell_closed()
         if not self._is_accepting and self._retry is None and not self._is_closed:
             self._set_accepting(True)
 
