@@ -28,18 +28,16 @@ from rocket_sup.hooks import SetupDecision, host_of
 from rocket_sup.http.framing import HEAD_END, has_head_end, parse_head, plain_head
 from rocket_sup.http.grammar import PLAIN_GET
 from rocket_sup.http.semantics import LENGTHS, MAX_LENGTH, MAX_READY_BYTES
-from rocket_sup.intake import Intake
+from rocket_sup.lending import CUT_SHORT, READ_AHEAD, Lending
 from rocket_sup.link import LINGER_QUIET_S, LINGER_TOTAL_S, after
-from rocket_sup.phases import CLOSED, CONTENT, FRESH, HANDLER, HEAD, IDLE, LINGER
+from rocket_sup.phases import CLOSED, CONTENT, FRESH, HANDLER, HEAD, IDLE, LENT, LINGER
 from rocket_sup.repertoire import Known
 from rocket_sup.request import Request
 from rocket_sup.service import MICROSECOND, Service
 
 OWED_BYTES: Final = 65536  # of answers in one batch: then they are written, and the client has to take them
-READ_AHEAD: Final = 65536  # received bytes held while a handler runs; then the client has to wait
 
 HEAD_CUT: Final = "the request ends in the middle of its head (RFC 9112 §8)"
-CUT_SHORT: Final = "the content is cut short (RFC 9112 §8)"
 
 _monotonic = time.monotonic
 _time = time.time
@@ -47,7 +45,7 @@ LF: Final = 10
 _plain_get = PLAIN_GET.match
 
 
-class Connection(Intake):
+class Connection(Lending):
     """One client of a service; the whole of its layers."""
 
     __slots__ = ("_host", "_scanned")
@@ -96,6 +94,7 @@ class Connection(Intake):
         if self._running is not None:
             self._running.give_up()
             self._running = None
+        self._on_lent_lost(exc)
         service.connections.discard(self)
         if service.hooks.teardown:
             try:
@@ -122,6 +121,8 @@ class Connection(Intake):
             self._on_head_piece(data)
         elif phase is CONTENT:
             self._on_content(data)
+        elif phase is LENT:
+            self._on_lent_bytes(data)
         elif phase is LINGER:
             if not self._is_blocked:  # else it has the time to read that any client has
                 self.deadline = min(_monotonic() + LINGER_QUIET_S, self._linger_until)
@@ -139,6 +140,9 @@ class Connection(Intake):
             self._refuse(RemoteProtocolError(HEAD_CUT), [])
         elif phase is CONTENT:
             self._refuse(RemoteProtocolError(CUT_SHORT), [], self._request)
+        elif phase is LENT:
+            self._on_lent_eof()
+            return True
         elif phase is HANDLER or self._is_blocked or (phase is not HEAD and self._pending):
             return True
         return False
@@ -159,6 +163,8 @@ class Connection(Intake):
             # Here, because the handler's end resumes it only when something was held.
             if len(self._pending) < READ_AHEAD:
                 self._resume_reading()
+        elif phase is LENT:
+            self._on_lent_room()
         elif phase is CONTENT:
             self._content_started = now
             self.deadline = after(now, timeouts.body)
@@ -187,6 +193,8 @@ class Connection(Intake):
         elif phase is CONTENT:
             error = RemoteProtocolError("the content came too slowly (RFC 9110 §15.5.9)", status=408)
             self._refuse(error, [], self._request)
+        elif phase is LENT:
+            self._on_lent_deadline(now)
         elif phase is HANDLER and self._running is not None:
             running, self._running = self._running, None
             running.give_up()
@@ -359,7 +367,7 @@ class Connection(Intake):
                 self._pending += rest
                 self._scanned = len(rest)
                 self.deadline = after(now, timeouts.head)
-        elif phase is HANDLER:
+        elif phase is HANDLER or phase is LENT:
             self._pending += rest
             if len(self._pending) >= READ_AHEAD:
                 self._pause_reading()

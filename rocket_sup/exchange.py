@@ -18,6 +18,7 @@ from rocket_sup.handling import Running, failure
 from rocket_sup.hooks import Client
 from rocket_sup.http.framing import HEAD_END
 from rocket_sup.http.semantics import CLOSE, PERSIST, PERSIST_1_0, serialise
+from rocket_sup.incoming import Incoming
 from rocket_sup.link import Link, after
 from rocket_sup.phases import HANDLER, IDLE
 from rocket_sup.repertoire import Known
@@ -43,6 +44,32 @@ class Exchange(Link):
     @abstractmethod
     def _go_on(self) -> None:
         """Serve what was held back while a handler ran; a callback of the loop."""
+
+    @abstractmethod
+    def _lend(
+        self,
+        route: Route,
+        request: Request,
+        out: list[bytes],
+        started: float,
+        *,
+        keep_alive: bool,
+        incoming: Incoming | None = None,
+    ) -> None:
+        """Start the handler of a route that takes the connection over for an exchange."""
+
+    @abstractmethod
+    def _lend_answer(
+        self,
+        request: Request,
+        answer: Answer,
+        out: list[bytes],
+        started: float,
+        *,
+        keep_alive: bool,
+        incoming: Incoming | None = None,
+    ) -> None:
+        """Begin to send an answer whose content comes in pieces."""
 
     def _decide(self, request: Request) -> Route | Answer | None:
         try:
@@ -142,6 +169,9 @@ class Exchange(Link):
         awaitable: Awaitable[object] | None = None,
     ) -> None:
         """Start a handler whose result comes later; the answers owed before it leave now."""
+        if route.takes_conduit:
+            self._lend(route, request, out, started, keep_alive=keep_alive)
+            return
         service = self._service
         self._phase = HANDLER
         self.deadline = after(started, service.timeouts.handler)
@@ -197,6 +227,9 @@ class Exchange(Link):
             answer = result if isinstance(result, Answer) else answer_from(result)
         except Exception as error:
             answer = failure(service, request, error)
+        if answer.source is not None:
+            self._lend_answer(request, answer, out, started, keep_alive=keep_alive)
+            return
         keep_alive = keep_alive and not answer.closes
         connection = CLOSE if not keep_alive else PERSIST_1_0 if request.http_version == "1.0" else PERSIST
         is_head = request.method == "HEAD"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from rocket_sup.dispatch import refusal
 from rocket_sup.errors import RemoteProtocolError
 from rocket_sup.request import Request
-from rocket_sup.response import Answer
+from rocket_sup.response import Answer, call_blocking
 from rocket_sup.router import Handler
 
 if TYPE_CHECKING:
@@ -70,13 +70,17 @@ class Running:
         """Somebody waits for its result."""
         return self._waiting is not None
 
-    def start_task(self, awaitable: Awaitable[object]) -> None:
-        """Await a coroutine in a task; where Python can (3.12), its first step is taken now."""
+    def start_task(self, awaitable: Awaitable[object], *, may_be_eager: bool = True) -> None:
+        """Await a coroutine in a task; where Python can (3.12), its first step is taken now.
+
+        Args:
+            may_be_eager: False leaves the first step to the loop's next turn.
+        """
         loop = self._service.loop
         context = self._service.context.copy()
         self._awaitable = awaitable
         drive = self._drive(awaitable)
-        if sys.version_info >= (3, 12):
+        if sys.version_info >= (3, 12) and may_be_eager:
             self._task = asyncio.Task(drive, loop=loop, context=context, eager_start=True)
         else:
             self._task = loop.create_task(drive, context=context)
@@ -84,7 +88,7 @@ class Running:
     def start_thread(self, handler: Handler) -> None:
         """Call a blocking handler in a thread."""
         context = self._service.context.copy()
-        self._future = self._service.executor.submit(context.run, handler, self.request)
+        self._future = self._service.executor.submit(context.run, call_blocking, handler, self.request)
         self._future.add_done_callback(self._on_thread_done)
 
     def give_up(self) -> None:

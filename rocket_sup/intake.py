@@ -19,6 +19,7 @@ from rocket_sup.http.chunked import ChunkedContent
 from rocket_sup.http.framing import RequestHead
 from rocket_sup.http.semantics import CLOSE, CONTINUE, serialise
 from rocket_sup.http.witness import Witness
+from rocket_sup.incoming import Incoming, disagreement
 from rocket_sup.link import after
 from rocket_sup.phases import CONTENT, IDLE
 from rocket_sup.repertoire import Known
@@ -102,6 +103,16 @@ class Intake(Exchange):
                 raise RemoteProtocolError(
                     f"the content is larger than {max_body} bytes (RFC 9110 §15.5.14)", status=413
                 )
+            if route.takes_conduit:
+                self._lend(
+                    route,
+                    request,
+                    out,
+                    now,
+                    keep_alive=keep_alive,
+                    incoming=Incoming.after(head, self._service.limits, max_body),
+                )
+                return start
         elif decision is None:
             self._drop(out)
             return len(data)
@@ -110,6 +121,10 @@ class Intake(Exchange):
             # connection ends.
             keep_alive = keep_alive and 0 <= length <= DISCARDED_CONTENT and not head.expects_continue
             keep_alive = keep_alive and not self._service.is_draining
+            if decision.source is not None:
+                incoming = Incoming.after(head, self._service.limits, DISCARDED_CONTENT)
+                self._lend_answer(request, decision, out, now, keep_alive=keep_alive, incoming=incoming)
+                return start
             self._respond(request, decision, out, now, keep_alive=keep_alive)
             if self._phase is not IDLE:
                 return len(data)
@@ -119,7 +134,7 @@ class Intake(Exchange):
             self._chunks = ChunkedContent(self._service.limits, max_body)
             self._witness = Witness()
             if not self._witness.agrees_on_head(head.version, head.fields):
-                raise _disagreement()
+                raise disagreement()
         elif len(data) - start >= length:
             is_all = is_first and len(data) - start == length and keep_alive
             known = self._known_of(head, route, request) if is_all else None
@@ -155,7 +170,7 @@ class Intake(Exchange):
             end = chunks.feed(data, start)
             piece = memoryview(data)[start : end if end >= 0 else len(data)]
             if not self._witness.agrees_on_piece(piece, is_last=end >= 0):
-                raise _disagreement()
+                raise disagreement()
             return end
         end = start + self._needed - len(self._content)
         if end > len(data):
@@ -218,7 +233,7 @@ class Intake(Exchange):
         if not is_chunked and not self._service.witness.agrees_on_whole(
             request.http_version, request.fields, content
         ):
-            raise _disagreement()
+            raise disagreement()
         request.body = bytes(content)
         self._run(route, request, out, now, keep_alive=keep_alive and not self._service.is_draining)
 
@@ -257,7 +272,3 @@ class Intake(Exchange):
         )
         service.note(request, error.status, 0 if is_head else len(answer.body), 0.0, client=self._client)
         self._close_with(out)
-
-
-def _disagreement() -> RemoteProtocolError:
-    return RemoteProtocolError("two parsers see different ends of this message (RFC 9112 §11.2)")

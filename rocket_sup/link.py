@@ -17,7 +17,7 @@ import time
 from typing import Final, cast
 
 from rocket_sup.errors import TransportError
-from rocket_sup.phases import CLOSED, FRESH, IDLE, LINGER, Phase
+from rocket_sup.phases import CLOSED, FRESH, IDLE, LENT, LINGER, Phase
 from rocket_sup.service import Service
 
 LINGER_QUIET_S: Final = 2.0  # after the last answer: closed when the client has been silent for this long,
@@ -68,13 +68,17 @@ class Link(asyncio.Protocol):
         self._linger_until = 0.0
 
     def pause_writing(self) -> None:
-        """The client does not take what was written: read no more of what it sends, until a deadline."""
+        """The client does not take what was written: read no more of what it sends, until a deadline.
+
+        Whoever has taken the connection over decides that himself: two sides that write first and read later
+        would wait for each other.
+        """
         now = _monotonic()
         unsent = self._transport.get_write_buffer_size()
         self._is_blocked = True
         self._unsent = (now, unsent, unsent)
         self.deadline = after(now, self._service.timeouts.write)
-        if self._phase is not LINGER:
+        if self._phase is not LINGER and self._phase is not LENT:
             self._pause_reading()
 
     @property

@@ -18,22 +18,28 @@ class Phase(enum.Enum):
     HEAD = "the rest of a head"
     CONTENT = "the rest of a request's content"
     HANDLER = "a handler that suspended or runs in a thread"
+    LENT = "whoever has taken it over for an exchange"
     LINGER = "the client to read our last answer and close"
     CLOSED = "nothing"
 
 
+_SERVING: Final = {Phase.HEAD, Phase.CONTENT, Phase.HANDLER, Phase.LENT, Phase.LINGER, Phase.CLOSED}
+
 # FRESH, IDLE and HEAD are one state of the parser, told apart for their deadlines. Everything may be
 # followed by CLOSED.
 PHASES: Final = {
-    Phase.FRESH: {Phase.IDLE, Phase.HEAD, Phase.CONTENT, Phase.HANDLER, Phase.LINGER, Phase.CLOSED},
-    Phase.IDLE: {Phase.IDLE, Phase.HEAD, Phase.CONTENT, Phase.HANDLER, Phase.LINGER, Phase.CLOSED},
-    Phase.HEAD: {Phase.IDLE, Phase.CONTENT, Phase.HANDLER, Phase.LINGER, Phase.CLOSED},
-    Phase.CONTENT: {Phase.IDLE, Phase.HEAD, Phase.HANDLER, Phase.LINGER, Phase.CLOSED},
-    Phase.HANDLER: {Phase.IDLE, Phase.HEAD, Phase.CONTENT, Phase.LINGER, Phase.CLOSED},
+    Phase.FRESH: _SERVING | {Phase.IDLE},
+    Phase.IDLE: _SERVING | {Phase.IDLE},
+    Phase.HEAD: _SERVING - {Phase.HEAD} | {Phase.IDLE},
+    Phase.CONTENT: _SERVING - {Phase.CONTENT} | {Phase.IDLE},
+    Phase.HANDLER: _SERVING - {Phase.HANDLER} | {Phase.IDLE},
+    # Content that nobody read is read and forgotten.
+    Phase.LENT: {Phase.IDLE, Phase.CONTENT, Phase.LINGER, Phase.CLOSED},
     Phase.LINGER: {Phase.CLOSED},
     Phase.CLOSED: set(),
 }
 
 # Looking a member up in its class takes several times as long as a name of this module.
 FRESH, IDLE, HEAD = Phase.FRESH, Phase.IDLE, Phase.HEAD
-CONTENT, HANDLER, LINGER, CLOSED = Phase.CONTENT, Phase.HANDLER, Phase.LINGER, Phase.CLOSED
+CONTENT, HANDLER, LENT = Phase.CONTENT, Phase.HANDLER, Phase.LENT
+LINGER, CLOSED = Phase.LINGER, Phase.CLOSED

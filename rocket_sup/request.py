@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from encodings.aliases import aliases
-from typing import Any, Final, overload
+from typing import Any, Final, Protocol, overload
 
 import orjson
 
-from rocket_sup.errors import RemoteProtocolError
+from rocket_sup.errors import LocalProtocolError, RemoteProtocolError
 from rocket_sup.hooks import Client
 from rocket_sup.http.forms import Form, parse_form, parse_media_type
 from rocket_sup.http.framing import RequestHead
@@ -67,6 +68,15 @@ def read_text(content_type: str, content: bytes) -> str:
         ) from None
     except ValueError:  # also a charset name with a NUL
         raise RemoteProtocolError("the content is not in its charset (RFC 9110 §8.3.2)") from None
+
+
+class Content(Protocol):
+    """Gives content as it comes: `async for` on the event loop, `for` in a thread of a blocking route."""
+
+    def __aiter__(self) -> Content: ...
+    async def __anext__(self) -> bytes: ...
+    def __iter__(self) -> Content: ...
+    def __next__(self) -> bytes: ...
 
 
 class Request:
@@ -210,5 +220,52 @@ class Request:
         """
         return parse_form(self.get_header("content-type", ""), self.body)
 
+    def stream(self) -> Content:
+        """Read the content piece by piece, while it comes; of a route with `stream=True`.
+
+        Raises:
+            RemoteProtocolError: from the iteration: the content will never be whole (413, 400, 408); left
+                alone, it becomes the answer.
+            TransportError: from the iteration: the client is gone.
+            LocalProtocolError: the route does not stream.
+        """
+        raise _whole()
+
+    async def read(self) -> bytes:
+        """Return the whole content, waiting for it where the route streams; then `body`, `json`, `text` and
+        `form` have it. Raises as the iteration of `stream`.
+        """
+        return self.body
+
+    @property
+    def trailers(self) -> Headers:
+        """The fields sent behind the content of a route with `stream=True`; empty before its end."""
+        raise _whole()
+
+    @property
+    def is_disconnected(self) -> bool:
+        """The client of a route with `stream=True` has closed its side; known when all it sent was read."""
+        raise _whole()
+
+    async def disconnected(self) -> None:
+        """Wait until `is_disconnected`."""
+        raise _whole()
+
+    async def early_hints(self, links: Iterable[str]) -> None:
+        """Tell the client of a route with `stream=True` what it will need (103, RFC 8297), before the answer;
+        nothing over HTTP/1.0.
+
+        Args:
+            links: values of Link fields, like `</style.css>; rel=preload; as=style`.
+
+        Raises:
+            LocalProtocolError: the answer has begun, or a value cannot be sent.
+        """
+        raise _whole()
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
+
+
+def _whole() -> LocalProtocolError:
+    return LocalProtocolError("this route does not stream: register it with stream=True")

@@ -1,17 +1,17 @@
 """What a handler answers with, and how any value it returns becomes an answer.
 
 `str` is text, `bytes` are bytes, `dict`, `list` and dataclasses are JSON, an `int` is a status, `None` is
-204; a tuple adds a status and headers to one of these; a `Response` says everything. `answer_from` turns
-all of them into one shape that the connection writes. What cannot go onto the wire is refused here, before
-a byte was written: fields with control characters, statuses that are not final, and framing fields, which
-belong to the connection alone.
+204, an iterator gives the content piece by piece; a tuple adds a status and headers to one of these; a
+`Response` says everything. `answer_from` turns all of them into one shape that the connection writes. What
+cannot go onto the wire is refused here, before a byte was written: fields with control characters, statuses
+that are not final, and framing fields, which belong to the connection alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -20,8 +20,11 @@ from rocket_sup.errors import LocalProtocolError
 from rocket_sup.http.grammar import SENDABLE_NAME, SENDABLE_VALUE
 from rocket_sup.http.headers import Headers, HeaderSource
 from rocket_sup.http.semantics import BINARY, HTML, JSON, TEXT, Encoder, has_content
+from rocket_sup.sources import FileSource, Pieces, Stream, TrailerSource, source_of
 
 _BLANK: Final = re.compile("[\x00-\x20\x7f]")
+R = TypeVar("R")
+
 _URI_CHARACTERS: Final = "%:/?#[]@!$&'()*+,;=~"  # RFC 3986 §2.2; the rest is encoded as UTF-8
 
 
@@ -29,7 +32,7 @@ class Response:
     """An answer with its status and header fields.
 
     Attributes:
-        body: `str`, `bytes`, None for no content, or anything orjson can write.
+        body: `str`, `bytes`, None for no content, an iterator, or anything orjson can write.
         status: 200 to 999.
         headers: ordered, repeatable, case-insensitive.
     """
@@ -62,6 +65,36 @@ class Response:
         response = cls(orjson.dumps(document), status, headers)
         response.headers.setdefault("Content-Type", JSON.decode("ascii"))
         return response
+
+    @classmethod
+    def stream(
+        cls,
+        source: Pieces,
+        status: int = 200,
+        headers: HeaderSource | None = None,
+        *,
+        length: int | None = None,
+        trailers: TrailerSource | None = None,
+    ) -> Response:
+        """Answer with content that is made while it is sent.
+
+        Args:
+            source: gives bytes or text; an asynchronous or an ordinary iterable. On the event loop an
+                ordinary one must not block. It is closed at the end, however that comes.
+            status: see the attributes.
+            headers: the media type is `application/octet-stream` unless they say another.
+            length: bytes of the whole content, if they are known; else its end is marked by the framing.
+            trailers: fields to be sent behind the content, or a function, also a coroutine function, that is
+                asked for them when it is complete. Without a known length and over HTTP/1.1 only.
+
+        Raises:
+            LocalProtocolError: trailers and a length do not go together, or the length is negative.
+        """
+        if length is not None and (trailers is not None or length < 0):
+            raise LocalProtocolError(
+                f"length={length}: must not be negative, and excludes trailers (RFC 9110 §6.5)"
+            )
+        return cls(Stream(source, length=length, trailers=trailers), status, headers)
 
     @classmethod
     def redirect(cls, location: str, status: int = 303, headers: HeaderSource | None = None) -> Response:
@@ -106,6 +139,7 @@ class Answer:
         closes: the application wants the connection closed.
         has_date: `fields` has a Date.
         source: what gives the content in pieces, instead of `body`; None for an answer that is whole.
+            Whoever drops it unsent closes it.
     """
 
     __slots__ = ("body", "closes", "fields", "has_date", "length", "source", "status")
@@ -117,7 +151,7 @@ class Answer:
         self.length = len(body)
         self.closes = False
         self.has_date = False
-        self.source: object | None = None
+        self.source: Stream | FileSource | None = None
 
 
 # The results that need no look at their value: media type and encoder by exact type.
@@ -149,7 +183,29 @@ def answer_from(result: object) -> Answer:
         return _answer(result, None, None)
     if result is None:
         return Answer(204)
+    if isinstance(result, Answer):
+        return result
     return _answer(200, result, None)
+
+
+def call_blocking(handler: Callable[[R], object], request: R) -> object:
+    """Call a handler in a thread; an iterator that it returns will be run in a thread as well.
+
+    Raises:
+        Exception: whatever the handler raises, or whatever is wrong with its stream.
+    """
+    result = handler(request)
+    body = result
+    if isinstance(result, Response):
+        body = result.body
+    elif isinstance(result, tuple) and len(result) > 1:
+        body = result[1]
+    if type(body) in ENCODERS or body is None or not isinstance(source_of(body), Stream):
+        return result
+    answer = answer_from(result)
+    if isinstance(answer.source, Stream):
+        answer.source.is_blocking = True
+    return answer
 
 
 def _answer(status: object, body: object, headers: Headers | None) -> Answer:
@@ -159,6 +215,8 @@ def _answer(status: object, body: object, headers: Headers | None) -> Answer:
     if known is not None:
         media_type, encode = known
         content = encode(body)
+    elif body is not None and (source := source_of(body)) is not None:
+        return _streamed(status, source, headers)
     else:
         media_type, content = _encode(body)
     if not has_content(status):
@@ -166,6 +224,17 @@ def _answer(status: object, body: object, headers: Headers | None) -> Answer:
     if not headers:
         return Answer(status, b"Content-Type: %b\r\n" % media_type if media_type else b"", content)
     return _with_headers(Answer(status, b"", content), media_type, headers)
+
+
+def _streamed(status: int, source: Stream | FileSource, headers: Headers | None) -> Answer:
+    answer = Answer(status)
+    answer.source = source
+    answer.length = source.length
+    media_type = BINARY if has_content(status) else b""
+    _with_headers(answer, media_type, headers or Headers())
+    if isinstance(source, FileSource):
+        answer.length = source.length
+    return answer
 
 
 def _encode(body: object) -> tuple[bytes, bytes]:
@@ -182,7 +251,7 @@ def _encode(body: object) -> tuple[bytes, bytes]:
 def _with_headers(answer: Answer, media_type: bytes, headers: Headers) -> Answer:
     lines = []
     for name, value in headers.items():
-        line = _sendable(name, value)
+        line = field_line(name, value)
         kind = name.lower()
         if kind == "connection":
             answer.closes = "close" in [option.strip() for option in value.lower().split(",")]
@@ -206,7 +275,7 @@ def _with_headers(answer: Answer, media_type: bytes, headers: Headers) -> Answer
     return answer
 
 
-def _sendable(name: Any, value: Any) -> bytes:  # whatever the application put in; judged here
+def field_line(name: Any, value: Any) -> bytes:  # whatever the application put in; judged here
     """Write one field line, if it is one (RFC 9110 §5.5): nobody splits an answer through a value."""
     if not isinstance(name, str) or SENDABLE_NAME.fullmatch(name) is None:
         raise LocalProtocolError(f"field name {name!r} is not a token (RFC 9110 §5.1)")

@@ -80,6 +80,7 @@ class Route:
         max_body: int | None = None,
         takes_conduit: bool = False,
         outlives_client: bool = False,
+        stream: bool = False,
     ) -> None:
         if not callable(handler):
             raise RouteError(f"{method} {pattern}: {handler!r} is no handler, it cannot be called")
@@ -97,6 +98,12 @@ class Route:
             )
         if max_body is not None and max_body < 0:
             raise RouteError(f"{describe(handler)}: max_body={max_body} must not be negative")
+        if stream:
+            from rocket_sup.streamed import streamed  # it knows the loop, which the Supervisor never loads
+
+            self.handler = cast(Handler, streamed(handler, blocking=blocking))
+            self.takes_conduit = self.is_async = True
+            self.blocking = False
 
     def __repr__(self) -> str:
         return f"<Route {self.method} {self.pattern} {describe(self.handler)}>"
@@ -123,7 +130,13 @@ class Router:
     # -- registration
 
     def route(
-        self, pattern: str, *, methods: Iterable[str], blocking: bool = False, max_body: int | None = None
+        self,
+        pattern: str,
+        *,
+        methods: Iterable[str],
+        blocking: bool = False,
+        max_body: int | None = None,
+        stream: bool = False,
     ) -> Callable[[H], H]:
         """Register the decorated function for some methods of a pattern.
 
@@ -132,6 +145,8 @@ class Router:
             methods: standard or custom ones (`PURGE`), in the letter case of the wire.
             blocking: run the function in a thread, so that it may block. Not for `async def`.
             max_body: bytes, instead of the configured limit.
+            stream: call the function as soon as the head has come; it reads the content while that comes, by
+                `Request.stream`.
 
         Raises:
             RouteError: the pattern, a method or an option is not valid.
@@ -152,59 +167,82 @@ class Router:
         def register(handler: H) -> H:
             self._check_open()
             for name in names:
-                self._routes.append(
-                    (Route(name, pattern, handler, blocking=blocking, max_body=max_body), parsed)
-                )
+                route = Route(name, pattern, handler, blocking=blocking, max_body=max_body, stream=stream)
+                self._routes.append((route, parsed))
             self.known_methods |= frozenset(names)
             return handler
 
         return register
 
-    def get(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+    def get(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
+    ) -> Callable[[H], H]:
         """Register the decorated function for GET, and for HEAD unless that has a route of its own; see
         `route`.
         """
-        return self.route(pattern, methods=("GET",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("GET",), blocking=blocking, max_body=max_body, stream=stream)
 
-    def post(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+    def post(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
+    ) -> Callable[[H], H]:
         """Register the decorated function for POST; see `route`."""
-        return self.route(pattern, methods=("POST",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("POST",), blocking=blocking, max_body=max_body, stream=stream)
 
-    def put(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+    def put(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
+    ) -> Callable[[H], H]:
         """Register the decorated function for PUT; see `route`."""
-        return self.route(pattern, methods=("PUT",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("PUT",), blocking=blocking, max_body=max_body, stream=stream)
 
-    def patch(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+    def patch(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
+    ) -> Callable[[H], H]:
         """Register the decorated function for PATCH; see `route`."""
-        return self.route(pattern, methods=("PATCH",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("PATCH",), blocking=blocking, max_body=max_body, stream=stream)
 
     def delete(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
     ) -> Callable[[H], H]:
         """Register the decorated function for DELETE; see `route`."""
-        return self.route(pattern, methods=("DELETE",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("DELETE",), blocking=blocking, max_body=max_body, stream=stream)
 
-    def head(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+    def head(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
+    ) -> Callable[[H], H]:
         """Register the decorated function for HEAD, instead of the GET route's; see `route`."""
-        return self.route(pattern, methods=("HEAD",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("HEAD",), blocking=blocking, max_body=max_body, stream=stream)
 
     def options(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
     ) -> Callable[[H], H]:
         """Register the decorated function for OPTIONS, instead of the answer made from the table; see
         `route`.
         """
-        return self.route(pattern, methods=("OPTIONS",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("OPTIONS",), blocking=blocking, max_body=max_body, stream=stream)
 
-    def trace(self, pattern: str, *, blocking: bool = False, max_body: int | None = None) -> Callable[[H], H]:
+    def trace(
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
+    ) -> Callable[[H], H]:
         """Register the decorated function for TRACE; see `route`."""
-        return self.route(pattern, methods=("TRACE",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("TRACE",), blocking=blocking, max_body=max_body, stream=stream)
 
     def connect(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None
+        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
     ) -> Callable[[H], H]:
         """Register the decorated function for CONNECT; see `route`."""
-        return self.route(pattern, methods=("CONNECT",), blocking=blocking, max_body=max_body)
+        return self.route(pattern, methods=("CONNECT",), blocking=blocking, max_body=max_body, stream=stream)
+
+    def add_route(self, route: Route) -> None:
+        """Register a route that was made elsewhere, like one that takes a conduit.
+
+        Raises:
+            RouteError: the pattern or the method is not valid.
+            LocalProtocolError: the router is already serving.
+        """
+        self._check_open()
+        _check_method(route.method)
+        self._routes.append((route, parse_pattern(route.pattern)))
+        self.known_methods |= {route.method}
 
     def static(
         self, prefix: str, directory: str | os.PathLike[str], **options: Unpack[StaticKeywords]
@@ -332,7 +370,8 @@ class Router:
         """
         static = self._static.get(method)
         if static is None:
-            return None
+            # Others see a tunnel before they see a route; see `dispatch.decide`.
+            return (self.sole_route, {}) if self.sole_route is not None and method != "CONNECT" else None
         route = static.get(path)
         if route is not None:
             return route, {}

@@ -28,6 +28,7 @@ from rocket_sup.repertoire import Repertoire
 from rocket_sup.request import Request
 from rocket_sup.response import ENCODERS
 from rocket_sup.router import Router
+from rocket_sup.sessions import Sessions
 
 if TYPE_CHECKING:
     from rocket_sup.connection import Connection
@@ -89,6 +90,7 @@ class Service:
     Attributes:
         connections: every connection that was made and is not lost; connections add and remove themselves.
         statistics: see `Statistics`.
+        sessions: the long conversations among them.
         is_draining: every answer from now on says `Connection: close`.
     """
 
@@ -135,6 +137,7 @@ class Service:
         self.on_stop_accepting = on_stop_accepting
         self.record_in_flight = record_in_flight or _record_nothing
         self.connections: set[Connection] = set()
+        self.sessions = Sessions()
         self.is_draining = False
         self.heads = Heads(ENCODERS)
         self.witness = Witness()
@@ -199,6 +202,13 @@ class Service:
         """Write the date anew."""
         self.heads.refresh(now, time.time())
 
+    def current_date_line(self) -> bytes:
+        """The Date field, as of now."""
+        now = time.monotonic()
+        if now >= self.heads.expires:
+            self.refresh_heads(now)
+        return self.heads.date_line
+
     def longest_idle_since(self) -> float | None:
         """Return when the longest-idle connection became idle (monotonic seconds), or None when none is."""
         connection = self._longest_idle()
@@ -217,6 +227,7 @@ class Service:
         self.is_draining = True
         for connection in list(self.connections):
             connection.drain()
+        self.sessions.drain()
 
     def abort_all(self) -> None:
         """Cut every connection and cancel what runs for it."""

@@ -19,6 +19,7 @@ from rocket_sup.accesslog import AccessLog
 from rocket_sup.config import Config
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
+from rocket_sup.sessions import Sessions
 
 
 class Places(Protocol):
@@ -137,6 +138,9 @@ class Wire(Protocol):
     def doorman(self) -> Doorman | None: ...
     @property
     def statistics(self) -> Counts: ...
+    @property
+    def sessions(self) -> Sessions:
+        """The long conversations among the connections; `drain` asks them to end."""
 
     def start(self) -> None:
         """Begin to enforce deadlines."""

@@ -1,10 +1,9 @@
 """Decode chunked content: a machine that takes received bytes and keeps the content.
 
 Lines are matched against the grammar as a whole and end in CRLF; data is followed by exactly CRLF. Chunk
-extensions and trailers are
-checked, counted and thrown away: they change nothing. What has to be held to find the end of a line is
-bounded by what is left of those two limits, and a chunk's size is compared with the limit before any of its
-data is kept. Specified in RFC 9112 §7.1.
+extensions are checked, counted and thrown away; trailers are kept apart from the header fields, and change
+nothing. What has to be held to find the end of a line is bounded by what is left of those two limits, and a
+chunk's size is compared with the limit before any of its data is kept. Specified in RFC 9112 §7.1.
 """
 
 from __future__ import annotations
@@ -44,10 +43,22 @@ class ChunkedContent:
 
     Attributes:
         state: what is expected next.
-        content: what was decoded so far.
+        content: what was decoded so far, and not taken.
+        trailers: field lines, each preceded by CRLF.
     """
 
-    __slots__ = ("_fields", "_limits", "_line", "_max_body", "_needed", "_spare", "content", "state")
+    __slots__ = (
+        "_fields",
+        "_left",
+        "_limits",
+        "_line",
+        "_max_body",
+        "_needed",
+        "_spare",
+        "content",
+        "state",
+        "trailers",
+    )
 
     def __init__(self, limits: ChunkLimits, max_body: int) -> None:
         """Start before the first chunk.
@@ -59,8 +70,10 @@ class ChunkedContent:
         """
         self.state = ChunkState.SIZE
         self.content = bytearray()
+        self.trailers = b""
         self._limits = limits
         self._max_body = max_body
+        self._left = max_body  # bytes of content that may still be announced
         self._line = b""  # the beginning of a line whose end has not come yet
         self._needed = 0  # bytes of the current chunk still to come
         self._spare = limits.chunk_extensions  # bytes that extensions, then trailers, may still take
@@ -90,6 +103,12 @@ class ChunkedContent:
             shift = 0
         end = self._advance(data, start)
         return end if end < 0 else end + shift
+
+    def take(self) -> bytes:
+        """Take away what was decoded, so that content larger than memory can pass through."""
+        content = bytes(self.content)
+        self.content.clear()
+        return content
 
     def _advance(self, data: bytes, position: int) -> int:
         size = len(data)
@@ -134,11 +153,12 @@ class ChunkedContent:
         if self._needed == 0:
             self.state = ChunkState.TRAILERS
             self._spare = self._limits.trailers
-        elif self._needed > self._max_body - len(self.content):
+        elif self._needed > self._left:
             raise RemoteProtocolError(
                 f"the content is larger than {self._max_body} bytes (RFC 9110 §15.5.14)", status=413
             )
         else:
+            self._left -= self._needed
             self.state = ChunkState.DATA
 
     def _on_trailer_line(self, line: bytes) -> None:
@@ -151,6 +171,7 @@ class ChunkedContent:
             raise _too_many_trailers(self._limits)
         if TRAILER_LINE.fullmatch(line) is None:
             raise RemoteProtocolError("a trailer is not a field line (RFC 9112 §7.1.2)")
+        self.trailers += b"\r\n" + line
 
     def _keep(self, data: bytes, position: int) -> None:
         """Hold the beginning of a line, unless it can never become one."""

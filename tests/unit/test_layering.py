@@ -32,7 +32,8 @@ COLUMNS = {
     # knows no processes
     "wire": (
         "pattern router hooks application request response repertoire dispatch handling phases link exchange"
-        " intake connection rejection service accesslog conduit sessions"
+        " intake incoming lending loan connection rejection service accesslog conduit sessions"
+        " sources flow threadedstream streaming streamed"
         " websocket wslink wsroute wakeup http.wsframes http.wshandshake"
         " http.grammar http.multidict http.headers http.framing http.chunked http.witness http.semantics"
         " http.query http.forms"
@@ -87,6 +88,7 @@ LIGHT = ("supervisor", "listener")
 HEAVY_MODULES = {"asyncio", "uvloop", "httptools", "psutil", "concurrent.futures", "rocket_sup.connection"}
 # Imports inside a function, each with its reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
+    ("router", "streamed"): "it knows the event loop, which the Supervisor never loads",
     ("cli", "acceptor"): "the Listener loads the wire once, before its first fork; the Supervisor never does",
 }
 # Modules whose behaviour only shows in whole processes: tested there, not in a file of their own.

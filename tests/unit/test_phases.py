@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rocket_sup.phases import CLOSED, CONTENT, FRESH, HANDLER, HEAD, IDLE, LINGER, PHASES, Phase
+from rocket_sup.phases import CLOSED, CONTENT, FRESH, HANDLER, HEAD, IDLE, LENT, LINGER, PHASES, Phase
 
 
 @pytest.mark.parametrize("phase", list(Phase))
@@ -27,10 +27,10 @@ def test_a_connection_is_new_only_once(phase: Phase) -> None:
 
 def test_what_waits_goes_back_to_waiting_for_requests() -> None:
     """Content and handlers end in the same state of the parser."""
-    for phase in (CONTENT, HANDLER, HEAD):
+    for phase in (CONTENT, HANDLER, LENT, HEAD):
         assert IDLE in PHASES[phase]
 
 
 def test_the_short_names_are_the_phases() -> None:
     """They exist for their speed alone."""
-    assert [FRESH, IDLE, HEAD, CONTENT, HANDLER, LINGER, CLOSED] == list(Phase)
+    assert [FRESH, IDLE, HEAD, CONTENT, HANDLER, LENT, LINGER, CLOSED] == list(Phase)
