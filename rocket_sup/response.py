@@ -151,7 +151,7 @@ class Answer:
         self.length = len(body)
         self.closes = False
         self.has_date = False
-        self.source: Stream | FileSource | None = None
+        self.source: object | None = None  # see `sources.source_of`
 
 
 # The results that need no look at their value: media type and encoder by exact type.

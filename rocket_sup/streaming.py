@@ -29,7 +29,7 @@ from rocket_sup.request import Request
 from rocket_sup.response import Answer, field_line
 from rocket_sup.sources import FileSource as FileSource
 from rocket_sup.sources import FileSpan as FileSpan
-from rocket_sup.sources import Piece, Stream, as_piece
+from rocket_sup.sources import Piece, Stream, TrailerSource, as_piece, source_of
 from rocket_sup.threadedstream import ThreadedStream
 
 T = TypeVar("T")
@@ -61,11 +61,13 @@ async def stream_answer(request: Request, answer: Answer, conduit: Conduit) -> N
 
 async def send_answer(request: Request, answer: Answer, flow: Flow) -> None:
     """Do the same on a conduit that content may be read from meanwhile."""
-    source = answer.source
+    source = source_of(answer.source)
+    if source is None:
+        raise LocalProtocolError(f"{answer.source!r} gives no content in pieces")
     if isinstance(source, FileSource):
         await _send_file(Sending(request, answer, flow), source)
-    elif source is not None:
-        await _send_stream(Sending(request, answer, flow), source)
+    else:
+        await _send_stream(Sending(request, answer, flow, source.trailers), source)
 
 
 async def _send_file(sending: Sending, source: FileSource) -> None:
@@ -103,7 +105,9 @@ class Sending:
         keep_alive: the head says, or will say, that the connection goes on.
     """
 
-    def __init__(self, request: Request, answer: Answer, flow: Flow) -> None:
+    def __init__(
+        self, request: Request, answer: Answer, flow: Flow, trailers: TrailerSource | None = None
+    ) -> None:
         self.flow = flow
         self._conduit = flow.conduit
         self._request = request
@@ -115,8 +119,7 @@ class Sending:
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._content_bytes = 0
-        stream = answer.source if isinstance(answer.source, Stream) else None
-        self._trailers = stream.trailers if stream is not None and self._is_chunked else None
+        self._trailers = trailers if self._is_chunked else None
 
     async def send_file(self, source: FileSource) -> None:
         """Send the parts of a file."""

@@ -340,7 +340,12 @@ def test_continue_is_said_when_content_is_wanted(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("rest", "status"),
-    [(b"zz\r\n", 400), (b"5\r\nabcdeX", 400), (b"b\r\n01234567890", 413), (b"2\r\nab\r\n0\r\n: x\r\n\r\n", 400)],
+    [
+        (b"zz\r\n", 400),
+        (b"5\r\nabcdeX", 400),
+        (b"b\r\n01234567890", 413),
+        (b"2\r\nab\r\n0\r\n: x\r\n\r\n", 400),
+    ],
 )
 def test_broken_content_is_told(serve: Serve, rest: bytes, status: int) -> None:
     """The handler may answer; then the connection is closed."""
