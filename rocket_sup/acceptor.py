@@ -17,6 +17,7 @@ import gc
 import os
 import random
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -28,8 +29,10 @@ import psutil
 from rocket_sup import scoreboard as board
 from rocket_sup.acceptorpool import AcceptorBrief
 from rocket_sup.accesslog import AccessLog
+from rocket_sup.adapters.asgi import ServerAddress
+from rocket_sup.adapters.lifespan import Lifetime
 from rocket_sup.admission import Admission, AdmissionRules
-from rocket_sup.application import load_application
+from rocket_sup.application import load_configured
 from rocket_sup.channel import ChannelClosedError
 from rocket_sup.engine.choice import choose
 from rocket_sup.engine.contract import Engine, WireBrief
@@ -45,6 +48,7 @@ from rocket_sup.vigil import DUMP_SIGNAL
 HEARTBEAT_S = 0.1
 _MEMORY_EVERY = 20  # heartbeats: every two seconds
 _RECYCLE_AGAIN_S = 60.0  # the replacement did not start: ask again then
+_LIFETIME_MARGIN_S = 3.0  # past the drain; below the pool's DRAIN_MARGIN_S, after which we are killed
 _MAX_REPORT = 64 * 1024  # characters of a traceback; below the channel's limit
 
 
@@ -65,8 +69,7 @@ def run(brief: AcceptorBrief) -> int:
     if brief.config.server.switch_interval:
         sys.setswitchinterval(brief.config.server.switch_interval)
     try:
-        server = brief.config.server
-        application = load_application(server.handler, factory=server.factory, app_dir=server.app_dir)
+        application = load_configured(brief.config, _address_of(brief.fds[0]))
         engine: Engine = choose(brief.config)
         if isinstance(application, TcpApplication):
             engine = TcpEngine(engine, application, brief.config)
@@ -79,6 +82,8 @@ def run(brief: AcceptorBrief) -> int:
     try:
         router = application if isinstance(application, Router) else Router()  # nobody asks it below HTTP
         return Acceptor(brief, router, engine=engine, loop=loop, log=log).serve()
+    except ApplicationError as error:
+        return _fail(brief, error.report or str(error))
     finally:
         loop.close()
 
@@ -143,6 +148,7 @@ class Acceptor:
             rules=AdmissionRules(config.server.overload == "reject", config.server.retry_after),
             log=log,
         )
+        self._lifetime = Lifetime(router, log)
         self._drained = asyncio.Event()
         self._drain_until: float | None = None
         self._is_patient = False
@@ -153,8 +159,13 @@ class Acceptor:
         self._process = psutil.Process()
 
     def serve(self) -> int:
-        """Say ready, serve, drain."""
+        """Begin the application's life, say ready, serve, drain, end it.
+
+        Raises:
+            ApplicationError: the application does not start.
+        """
         self._watch_surroundings()
+        self._loop.run_until_complete(self._lifetime.begin())
         # What is imported by now stays: the collector need not walk it again for as long as this process
         # lives.
         gc.collect()
@@ -167,12 +178,23 @@ class Acceptor:
         self._tell("ready")
         self._loop.run_until_complete(self._drained.wait())
         self._wire.abort_all()
+        self._loop.run_until_complete(self._end_lifetime())
         self._loop.run_until_complete(self._last_turns())
         self._wire.stop()
         self._publish()
         if self._access_log is not None:
             self._access_log.flush()
         return 0
+
+    async def _end_lifetime(self) -> None:
+        """Let the application end, within what is left of the drain, and a little more than nothing."""
+        until = self._drain_until or 0.0
+        patience_s = max(0.0, until - time.monotonic()) + _LIFETIME_MARGIN_S
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._lifetime.end()
+        except TimeoutError:
+            self._log.error("shutdown_failed", error=f"the application has not ended within {patience_s:g} s")
 
     async def _last_turns(self) -> None:
         """Let aborted connections and cancelled handlers end."""
@@ -316,6 +338,13 @@ class Acceptor:
             if connections:
                 self._log.warning("drain_incomplete", id=self._brief.child_id, connections=connections)
             self._drained.set()
+
+
+def _address_of(listening_fd: int) -> ServerAddress:
+    """Say where a listening socket is, as applications are told."""
+    with socket.socket(fileno=os.dup(listening_fd)) as listening:
+        address = listening.getsockname()
+    return (address[0], address[1]) if isinstance(address, tuple) else (address, None)
 
 
 def _recycle_at(requests: int, jitter: int) -> int:

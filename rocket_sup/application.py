@@ -7,6 +7,7 @@ wants to read: the traceback from the first line of the application on, without 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import os
@@ -14,7 +15,12 @@ import re
 import sys
 import traceback
 from types import ModuleType, TracebackType
+from typing import cast
 
+from rocket_sup.adapters.asgi import ServerAddress
+from rocket_sup.adapters.lifespan import LifespanMode
+from rocket_sup.adapters.recognition import AUTO, Interface, kind_of, prepare
+from rocket_sup.config import Config
 from rocket_sup.errors import ApplicationError
 from rocket_sup.options import did_you_mean
 from rocket_sup.pattern import RouteError
@@ -29,16 +35,19 @@ class BelowHttp:
     """An application that is not asked for answers but has whole connections; `rocket_sup.tcp` has one."""
 
 
-def load_application(handler: str, *, factory: bool, app_dir: str) -> Router | BelowHttp:
-    """Import, call if it is a factory, recognise and freeze the application.
+def load_application(
+    handler: str, *, factory: bool, app_dir: str, interface: Interface = AUTO
+) -> Router | BelowHttp:
+    """Import, call if it is a factory, recognise and adapt the application.
 
     Args:
         handler: "package.module:attribute"; the attribute may be dotted, and is `app` when left out.
         factory: the attribute is a function without arguments that returns the application.
         app_dir: directory to put first on `sys.path`.
+        interface: how it is to be served.
 
     Returns:
-        The frozen router; or what serves connections below HTTP.
+        A frozen router; or what serves connections below HTTP.
 
     Raises:
         ApplicationError: the application's fault or its address's; with a report for people.
@@ -54,13 +63,32 @@ def load_application(handler: str, *, factory: bool, app_dir: str) -> Router | B
         found = _called(found, handler)
     if isinstance(found, BelowHttp):
         return found
-    if not isinstance(found, Router):
+    kind = kind_of(found) if interface.kind == "auto" else interface.kind
+    if not callable(found) if kind in ("asgi", "wsgi") else not isinstance(found, Router):
         raise ApplicationError(f"{handler} {_explain_type(found, factory=factory)}")
     try:
-        found.freeze()
+        return prepare(found, dataclasses.replace(interface, kind=kind))
     except RouteError as error:
         raise ApplicationError(f"{handler}: {error}") from None
-    return found
+
+
+def load_configured(config: Config, address: ServerAddress | None = None) -> Router | BelowHttp:
+    """Load the application of a configuration; see `load_application`.
+
+    Args:
+        address: where it is reached; None if nobody knows.
+    """
+    server = config.server
+    interface = Interface(
+        server.interface,
+        server.root_path,
+        cast("LifespanMode", server.lifespan),
+        address,
+        config.acceptor.threads,
+    )
+    return load_application(
+        server.handler, factory=server.factory, app_dir=server.app_dir, interface=interface
+    )
 
 
 def _import(name: str, directory: str) -> ModuleType:
@@ -121,21 +149,23 @@ def _explain_spelling(handler: str) -> str:
 
 
 def _explain_type(found: object, *, factory: bool) -> str:
-    what = f"{'returned an object' if factory else 'is'} {_described(found)}, not a Router"
+    what = f"{'returned an object' if factory else 'is'} {_described(found)}"
+    expected = "neither a Router nor an ASGI nor a WSGI application"
+    if isinstance(found, type):
+        return f"is the class {found.__qualname__}, {expected}; what is served is an object of it"
     if not callable(found):
-        return what
+        return f"{what}, {expected}"
+    advice = "server.interface (--interface) says what it is"
     try:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):  # written in C, and silent about its parameters
-        return what
+        return f"{what}, {expected} by its parameters; {advice}"
     required = [each.name for each in parameters if each.default is each.empty]
-    if len(required) == 3 or required[:1] == ["scope"]:
-        return f"{what}; it looks like an ASGI application, which this version does not serve yet"
-    if len(required) == 2:
-        return f"{what}; it looks like a WSGI application, which this version does not serve yet"
+    if required == ["scope"]:
+        return f"{what}; it looks like an ASGI 2 application: wrap it in asgiref's guarantee_single_callable"
     if not required and not factory:
-        return f"{what}; if it returns one, set server.factory = true (--factory)"
-    return what
+        return f"{what}, {expected}; if it returns one, set server.factory = true (--factory)"
+    return f"{what}, {expected} by its parameters; {advice}"
 
 
 def _modules_in(directory: str) -> list[str]:

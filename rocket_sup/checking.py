@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 
-from rocket_sup.application import load_application
 from rocket_sup.binds import binds_of
 from rocket_sup.config import Config
 from rocket_sup.config_load import Loaded
@@ -42,12 +41,14 @@ def check(loaded: Loaded) -> str:
 
 
 def _import_and_leave(config: Config) -> None:
+    # Not above: whoever asks may be about to become the Supervisor, which loads no wire.
+    from rocket_sup.application import load_configured
+
     status = _REFUSED
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, config.acceptor.boot)  # 0 is no deadline, here and there
-        server = config.server
-        load_application(server.handler, factory=server.factory, app_dir=server.app_dir)
+        load_configured(config)
         status = _IMPORTED
     except ApplicationError as error:
         sys.stderr.write("".join(f"{text.rstrip()}\n" for text in (error.report, str(error)) if text))

@@ -30,6 +30,26 @@ class ServerConfig:
     factory: bool = option(
         False, Kind.BOOLEAN, "The attribute is a function that returns the application.", flags=("--factory",)
     )
+    interface: str = option(
+        "auto",
+        Kind.CHOICE,
+        "How the application is called; auto looks at it.",
+        choices=("auto", "router", "asgi", "wsgi"),
+        flags=("--interface",),
+    )
+    lifespan: str = option(
+        "auto",
+        Kind.CHOICE,
+        "Lifespan of an ASGI application; on demands it, auto goes on without where it is not known.",
+        choices=("auto", "on", "off"),
+        flags=("--lifespan",),
+    )
+    root_path: str = option(
+        "",
+        Kind.TEXT,
+        "Where a proxy in front has put an ASGI or WSGI application, as in /api; it removes that from paths.",
+        flags=("--root-path",),
+    )
     app_dir: str = option(
         ".",
         Kind.TEXT,

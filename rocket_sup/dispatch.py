@@ -2,8 +2,8 @@
 
 The order of the questions is fixed: is the method known to anyone (501); is it `OPTIONS *` or CONNECT; does
 a pre-routing hook answer; is there a route; is the path known with other methods (405, or the automatic
-OPTIONS); is there a fallback; else 404. No
-sockets here, and no content: that is read only when a route wants it.
+OPTIONS); is there a fallback; else 404. What is mounted takes any method, known or not, of a path below its
+prefix that no route matches. No sockets here, and no content: that is read only when a route wants it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def decide(router: Router, request: Request) -> Route | Answer | None:
         Exception: whatever a hook raised, or whatever is wrong with the value it returned.
     """
     sole = router.sole_route
-    if sole is None and request.method not in router.known_methods:
+    mounted = router.mounts.find(request.path)
+    if sole is None and mounted is None and request.method not in router.known_methods:
         return refusal(501, "this method is not known here (RFC 9110 §15.6.2)")
     if sole is None and request.path == "*":
         allowed = router.known_methods - {"CONNECT", "TRACE"}
@@ -43,6 +44,8 @@ def decide(router: Router, request: Request) -> Route | Answer | None:
     if found is not None:
         request.path_params = found[1]
         return found[0]
+    if mounted is not None:
+        return mounted
     methods = router.allowed_methods(request.path)
     if methods:
         if request.method == "OPTIONS":

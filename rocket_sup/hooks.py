@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rocket_sup.errors import LocalProtocolError
 
@@ -47,6 +47,25 @@ Client = tuple[str, int] | tuple[str, int, int, int] | str
 SetupHook = Callable[[Client], SetupDecision | None]
 PreRoutingHook = Callable[["Request"], object]
 TeardownHook = Callable[[Client, Exception | None], None]
+LifeHook = Callable[[], object]  # plain or `async def`
+
+
+class Life(Protocol):
+    """Something that is begun before the first request and ended after the last."""
+
+    async def begin(self) -> None:
+        """Start it.
+
+        Raises:
+            ApplicationError: it cannot start, and nothing is to be served.
+        """
+
+    async def end(self) -> None:
+        """End it.
+
+        Raises:
+            ApplicationError: it did not end well.
+        """
 
 
 def host_of(client: Client) -> str:
@@ -55,14 +74,21 @@ def host_of(client: Client) -> str:
 
 
 class Hooks:
-    """The functions registered for each moment; empty lists cost their caller one truth test."""
+    """The functions registered for each moment; empty lists cost their caller one truth test.
 
-    __slots__ = ("pre_routing", "setup", "teardown")
+    Those of a connection are called here; `startup` and `shutdown`, and the lives, are run by
+    `adapters/lifespan.py`, since they may wait.
+    """
+
+    __slots__ = ("lives", "pre_routing", "setup", "shutdown", "startup", "teardown")
 
     def __init__(self) -> None:
         self.setup: list[SetupHook] = []
         self.pre_routing: list[PreRoutingHook] = []
         self.teardown: list[TeardownHook] = []
+        self.startup: list[LifeHook] = []
+        self.shutdown: list[LifeHook] = []
+        self.lives: list[Life] = []
 
     def run_setup(self, client: Client) -> SetupDecision:
         """Ask the setup hooks about a new connection.

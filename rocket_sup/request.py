@@ -31,6 +31,7 @@ _NOT_CHARSETS: Final = frozenset(
 )
 _CODECS: Final = frozenset(aliases) | frozenset(aliases.values())
 _ALIAS: Final = re.compile(r"[^a-z0-9]+")
+_ASGI_PAIRS: Final = re.compile(rb"\r\n([^:]++):[\t ]*+([^\r]*+)")
 _searches: dict[str, re.Pattern[bytes]] = {}
 
 
@@ -164,6 +165,10 @@ class Request:
                 _searches[name] = search
         match = search.search(self.fields)
         return match[1].decode("latin-1").rstrip("\t ") if match is not None else default
+
+    def asgi_headers(self) -> list[tuple[bytes, bytes]]:
+        """List all header fields as ASGI has them: names in lower case, values as received."""
+        return [(name.lower(), value.rstrip(b"\t ")) for name, value in _ASGI_PAIRS.findall(self.fields)]
 
     @property
     def host(self) -> str:

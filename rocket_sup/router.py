@@ -11,6 +11,7 @@ calls it.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import os
@@ -19,7 +20,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from rocket_sup.errors import LocalProtocolError
-from rocket_sup.hooks import Hooks, PreRoutingHook, SetupHook, TeardownHook, check_hook
+from rocket_sup.hooks import Hooks, LifeHook, PreRoutingHook, SetupHook, TeardownHook, check_hook
+from rocket_sup.mounts import Mounts
 from rocket_sup.pattern import Pattern, RouteError, parse_pattern, split_path
 from rocket_sup.refusals import refusal
 from rocket_sup.static import StaticFiles, StaticKeywords, StaticOptions
@@ -35,6 +37,7 @@ W = TypeVar("W", bound=WebSocketFunction)
 S = TypeVar("S", bound=SetupHook)
 P = TypeVar("P", bound=PreRoutingHook)
 T = TypeVar("T", bound=TeardownHook)
+L = TypeVar("L", bound=LifeHook)
 
 STANDARD_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
@@ -115,12 +118,14 @@ class Router:
     Attributes:
         sole_route: serves every request of every method, also of one nobody knows: the whole of an
             application that has its own idea of routes. None when there are routes.
+        mounts: other applications, each below a prefix.
     """
 
     def __init__(self) -> None:
         self.hooks = Hooks()
         self.fallback_route: Route | None = None
         self.sole_route: Route | None = None
+        self.mounts = Mounts()
         self.known_methods: frozenset[str] = STANDARD_METHODS
         self._routes: list[tuple[Route, Pattern]] = []
         self._static: dict[str, dict[str, Route]] = {}  # by method, then path; the methods of `_tables`
@@ -322,6 +327,40 @@ class Router:
         self.hooks.teardown.append(hook)
         return hook
 
+    def on_startup(self, hook: L) -> L:
+        """Register a function, plain or `async def`, that runs in each acceptor before its first request. If
+        it raises, the acceptor does not start.
+        """
+        self._check_open()
+        self.hooks.startup.append(hook)
+        return hook
+
+    def on_shutdown(self, hook: L) -> L:
+        """Register a function, plain or `async def`, that runs in each acceptor after its last request; the
+        one that was registered last runs first.
+        """
+        self._check_open()
+        self.hooks.shutdown.append(hook)
+        return hook
+
+    def mount(self, prefix: str, other: object) -> None:
+        """Serve everything below a prefix, whatever the method, with another application.
+
+        Routes of this router come first; of several prefixes the longest wins. The routes of a mounted router
+        are found as if they had been registered here, with the prefix before their patterns; its fallback
+        and its hooks of startup and shutdown come with it.
+
+        Args:
+            prefix: as in `/old`; without parameters, and without a slash at its end, but for `/` itself.
+            other: a router, an ASGI application or a WSGI application.
+
+        Raises:
+            RouteError: the prefix is not valid.
+            LocalProtocolError: the router is already serving.
+        """
+        self._check_open()
+        self.mounts.add(prefix, other)
+
     # -- serving
 
     def freeze(self) -> None:
@@ -330,9 +369,13 @@ class Router:
 
         Raises:
             RouteConflict: equal patterns for one method; every such pair is named.
+            RouteError: what is mounted cannot be.
         """
         if self._is_frozen:
             return
+        for prefix, other in self.mounts.pending:
+            self._include(prefix, other)
+        self.mounts.sort()
         self._join_websockets()
         by_method: dict[str, dict[object, tuple[Route, Pattern]]] = {}
         conflicts: list[str] = []
@@ -388,7 +431,7 @@ class Router:
 
     def all_routes(self) -> list[Route]:
         """List every route in the order of registration, the fallback, and the sole route."""
-        routes = [route for route, _ in self._routes]
+        routes = [*(route for route, _ in self._routes), *self.mounts.routes()]
         return [*routes, *(route for route in (self.fallback_route, self.sole_route) if route is not None)]
 
     def allowed_methods(self, path: str) -> tuple[str, ...]:
@@ -415,6 +458,32 @@ class Router:
             if not isinstance(route.handler, WebSocketHandler):
                 handler.plain = route
                 self._routes.remove(entry)
+
+    def _include(self, prefix: str, other: object) -> None:
+        """Take over what a mounted router has."""
+        if not isinstance(other, Router):
+            raise RouteError(
+                f"mounted at {prefix or '/'}: {other!r} is no Router; other applications are made one by"
+                " rocket_sup.adapters.recognition.prepare"
+            )
+        if other.hooks.setup or other.hooks.pre_routing or other.hooks.teardown:
+            raise RouteError(
+                f"mounted at {prefix or '/'}: a router with hooks of connections or requests; they belong to"
+                " the outermost router"
+            )
+        for route, _ in other._routes:
+            included = copy.copy(route)
+            included.pattern = prefix + route.pattern
+            self._routes.append((included, parse_pattern(included.pattern)))
+        self.known_methods |= other.known_methods
+        for whole in (other.sole_route, other.fallback_route):
+            if whole is not None:
+                self.mounts.place(prefix, whole)
+        self.hooks.startup += other.hooks.startup
+        self.hooks.shutdown += other.hooks.shutdown
+        self.hooks.lives += other.hooks.lives
+        for inner, innermost in other.mounts.pending:
+            self._include(prefix + inner, innermost)
 
     def _check_open(self) -> None:
         if self._is_frozen:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rocket_sup.application import load_application
+from rocket_sup.adapters.recognition import Interface
+from rocket_sup.application import load_application, load_configured
+from rocket_sup.config import Config, ServerConfig
 from rocket_sup.errors import ApplicationError, LocalProtocolError
 
 Write = Callable[..., str]
@@ -155,17 +157,15 @@ def test_a_factory_that_fails(write: Write) -> None:
 @pytest.mark.parametrize(
     ("source", "factory", "hint"),
     [
-        ("app = 1", False, "is of type builtins.int, not a Router"),
+        ("app = 1", False, "is of type builtins.int, neither a Router nor an ASGI nor a WSGI application"),
         ("app = 1", True, "cannot be called, it is of type builtins.int"),
         ("async def app(): ...", True, "a factory is a plain function"),
-        ("def app(): return 1", True, "returned an object of type builtins.int, not a Router"),
+        ("def app(): return 1", True, "returned an object of type builtins.int, neither a Router"),
         ("def app(): ...", False, "set server.factory = true (--factory)"),
-        ("async def app(scope, receive, send): ...", False, "looks like an ASGI application"),
-        ("class App:\n    async def __call__(self, scope, receive, send): ...\napp = App()", False, "ASGI"),
-        ("def app(scope): ...", False, "ASGI"),
-        ("def app(environ, start_response): ...", False, "looks like a WSGI application"),
-        ("def app(one): ...", False, "is a function, not a Router"),
-        ("app = iter", False, "is of type builtins.builtin_function_or_method, not a Router"),
+        ("def app(scope): ...", False, "looks like an ASGI 2 application"),
+        ("class app:\n    async def __call__(self, scope, receive, send): ...", False, "is the class app"),
+        ("def app(one): ...", False, "server.interface (--interface) says what it is"),
+        ("app = iter", False, "server.interface (--interface) says what it is"),
     ],
 )
 def test_what_is_no_router(write: Write, source: str, factory: bool, hint: str) -> None:
@@ -174,6 +174,43 @@ def test_what_is_no_router(write: Write, source: str, factory: bool, hint: str) 
 
     assert hint in str(error)
     assert error.report == ""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async def app(scope, receive, send): ...",
+        "class App:\n    async def __call__(self, scope, receive, send): ...\napp = App()",
+        "def app(environ, start_response): ...",
+    ],
+)
+def test_other_interfaces(write: Write, source: str) -> None:
+    """They become a router with one route; what was said about the interface counts more."""
+    folder = write(other=source)
+
+    router = load_application("other:app", factory=False, app_dir=folder)
+    said = load_application("other:app", factory=False, app_dir=folder, interface=Interface("wsgi"))
+
+    assert router.sole_route is not None
+    assert said.sole_route is not None
+
+
+@pytest.mark.parametrize(("kind", "source"), [("asgi", "app = 1"), ("router", "def app(a, b, c): ...")])
+def test_an_interface_that_it_does_not_have(write: Write, kind: str, source: str) -> None:
+    """What cannot be called, and what is no router."""
+    with pytest.raises(ApplicationError, match="neither a Router nor"):
+        load_application("no:app", factory=False, app_dir=write(no=source), interface=Interface(kind))
+
+
+def test_the_configuration_names_an_application(write: Write) -> None:
+    """And everything about it."""
+    folder = write(site_one="async def app(scope, receive, send): ...")
+    server = ServerConfig(handler="site_one", app_dir=folder, lifespan="off")
+
+    router = load_configured(Config(server=server), ("127.0.0.1", 80))
+
+    assert router.sole_route is not None
+    assert router.hooks.lives == []
 
 
 def test_conflicting_routes(write: Write) -> None:

@@ -117,3 +117,20 @@ def test_refusals_are_one_line_of_text() -> None:
     assert (answer.status, answer.body) == (404, b"404 Not Found: nothing\n")
     assert answer.fields == b"Content-Type: text/plain; charset=utf-8\r\n"
     assert allow_field(("A", "B")) == b"Allow: A, B\r\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "is_mounted"),
+    [("GET /in/x", True), ("FLY /in/x", True), ("POST /in/a", True), ("GET /in/a", False), ("FLY /a", False)],
+)
+def test_what_is_mounted_takes_any_method(line: str, is_mounted: bool) -> None:
+    """Routes come first; outside of the prefix nothing changes."""
+    router = make_router()
+    router.get("/in/a")(lambda request: "own")
+    inner = Router()
+    inner.sole_route = Route("*", "", lambda request: "mounted")
+    router.mount("/in", inner)
+
+    decision, _ = ask(router, line)
+
+    assert (decision is inner.sole_route) == is_mounted

@@ -41,6 +41,8 @@ COLUMNS = {
         " adapters.wsgi_response adapters.wsgi_threads"
         " static filecache filebody rootdir listing refusals http.validators http.ranges http.selection"
         " http.codings http.mediatypes http.disposition"
+        " mounts adapters.asgi adapters.asgi_exchange adapters.asgi_fields adapters.asgi_stream"
+        " adapters.lifespan adapters.recognition"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
@@ -89,6 +91,7 @@ HEAVY_MODULES = {"asyncio", "uvloop", "httptools", "psutil", "concurrent.futures
 # Imports inside a function, each with its reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("router", "streamed"): "it knows the event loop, which the Supervisor never loads",
+    ("checking", "application"): "only the child loads the wire, and what it adapts applications with",
     ("cli", "acceptor"): "the Listener loads the wire once, before its first fork; the Supervisor never does",
 }
 # Modules whose behaviour only shows in whole processes: tested there, not in a file of their own.

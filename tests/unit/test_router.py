@@ -572,3 +572,55 @@ def test_what_cannot_be_a_websocket() -> None:
     router.freeze()
     with pytest.raises(LocalProtocolError):
         router.websocket("/ws")
+
+
+# --- mounts
+
+
+def test_a_mounted_router_has_its_routes_below_its_prefix() -> None:
+    """At any depth, with its fallback and its hooks of startup and shutdown; own routes come first."""
+    app, inner, innermost = Router(), Router(), Router()
+    app.get("/in/own")(handler)
+    inner.get("/items/:id")(handler)
+    inner.route("/x", methods=["PURGE"])(handler)
+    inner.fallback(handler)
+    inner.on_startup(lambda: None)
+    inner.on_shutdown(lambda: None)
+    innermost.get("/deep")(handler)
+    inner.mount("/most", innermost)
+    app.mount("/in", inner)
+    app.freeze()
+
+    found = app.find("GET", "/in/items/7")
+    assert found is not None
+    assert (found[0].pattern, found[1]) == ("/in/items/:id", {"id": "7"})
+    assert app.find("GET", "/in/most/deep") is not None
+    assert app.find("GET", "/in/own") is not None
+    assert "PURGE" in app.known_methods
+    assert app.mounts.find("/in/elsewhere") is not None
+    assert (len(app.hooks.startup), len(app.hooks.shutdown)) == (1, 1)
+    assert len(app.all_routes()) == 5
+
+
+def test_what_is_mounted_cannot_repeat_a_route() -> None:
+    """It is a conflict like any other."""
+    app, inner = Router(), Router()
+    app.get("/in/x")(handler)
+    inner.get("/x")(handler)
+    app.mount("/in", inner)
+
+    with pytest.raises(RouteConflict):
+        app.freeze()
+
+
+def test_what_cannot_be_mounted() -> None:
+    """Something that was not made a router; and one with hooks that would never run."""
+    foreign, hooked, inner = Router(), Router(), Router()
+    foreign.mount("/a", handler)
+    inner.on_pre_routing(lambda _: None)
+    hooked.mount("/a", inner)
+
+    with pytest.raises(RouteError, match="no Router"):
+        foreign.freeze()
+    with pytest.raises(RouteError, match="hooks"):
+        hooked.freeze()

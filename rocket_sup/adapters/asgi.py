@@ -1,0 +1,177 @@
+"""ASGI 3 applications, unmodified: the HTTP side.
+
+Most answers are whole when the application sends their first body event, and most applications have nothing
+more to do then. So the first step of the application is taken by hand: if it returns in that step, what it
+sent is handed to the engine as one `Answer`, like that of any handler, and nothing else was made for it: no
+task, no queue, no event. Only an application that suspends with a whole answer (it has background work), or
+sends content in pieces, has its answer written to the conduit by `exchange`.
+
+Specified in the ASGI specification 3.0, HTTP and WebSocket message format 2.3. That is deliberate: from 2.4
+on, frameworks rely on `send` to learn that a client has left, and a producer that waits for its own source
+would not be cancelled; under 2.3 they listen. `send` raises OSError all the same.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+from rocket_sup.adapters.asgi_exchange import ClientDisconnected, Event, HttpExchange
+from rocket_sup.adapters.asgi_fields import FieldMemory
+from rocket_sup.adapters.lifespan import Lifespan, LifespanMode
+from rocket_sup.conduit import Conduit
+from rocket_sup.request import Request
+from rocket_sup.response import Answer
+from rocket_sup.router import Handler, Route, Router
+
+Scope = MutableMapping[str, Any]  # the specification gives each key its own type
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ServerAddress = tuple[str, int | None]
+
+# Shared by all scopes: the specification gives applications a dictionary, and no reason to write into it.
+_VERSION: Final = {"version": "3.0", "spec_version": "2.3"}
+_HTTP_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
+    "http.response.trailers": {},
+    "http.response.early_hint": {},
+    "http.response.pathsend": {},
+    "http.response.zerocopysend": {},
+}
+
+
+def asgi_router(
+    app: Application,
+    *,
+    root_path: str = "",
+    prefix: str = "",
+    lifespan: LifespanMode = "auto",
+    server: ServerAddress | None = None,
+) -> Router:
+    """Make a router of which every request is served by an ASGI application.
+
+    Args:
+        app: the application, single-callable (ASGI 3).
+        root_path: where a proxy in front of us has put all of it; requests come without it.
+        prefix: where it is mounted here; requests come with it. Encoded as in a URL.
+        lifespan: "on", "off", or "auto": an application that raises in it does not know the protocol.
+        server: where we listen: (host, port), or (path, None).
+    """
+    router = Router()
+    site = _Site(app, root_path=root_path, prefix=prefix, server=server)
+    handler = cast("Handler", site.serve)  # which takes a conduit, too
+    router.sole_route = Route("*", "", handler, takes_conduit=True, outlives_client=True)
+    if lifespan != "off":
+        router.hooks.lives.append(Lifespan(app, site.state, is_required=lifespan == "on"))
+    return router
+
+
+class _Site:
+    """One application, and what its scopes have in common.
+
+    Attributes:
+        state: filled by the application's lifespan; every scope has a copy.
+    """
+
+    def __init__(
+        self, app: Application, *, root_path: str, prefix: str, server: ServerAddress | None
+    ) -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._server = server
+        self._outer_path = root_path
+        self._raw_outer_path = root_path.encode("utf-8")
+        self._root_path = root_path + unquote(prefix)
+        self._memory = FieldMemory()
+
+    async def serve(self, request: Request, conduit: Conduit) -> Answer | None:
+        """Run the application for one request; a route's handler that takes the conduit."""
+        exchange = HttpExchange(request, conduit, self._memory)
+        path = request.path
+        client = request.client
+        running = self._app(
+            {
+                "type": "http",
+                "asgi": _VERSION,
+                "http_version": request.http_version,
+                "method": request.method,
+                "scheme": "http",
+                "path": self._outer_path + (unquote(path) if "%" in path else path),
+                "raw_path": self._raw_outer_path + path.encode("ascii"),
+                "query_string": request.query_string.encode("ascii"),
+                "root_path": self._root_path,
+                "headers": request.asgi_headers(),
+                "client": client[:2] if isinstance(client, tuple) else None,
+                "server": self._server,
+                "state": self.state.copy(),
+                "extensions": _HTTP_EXTENSIONS,
+            },
+            exchange.receive,
+            exchange.send,
+        )
+        if type(running) is not types.CoroutineType:
+            running = _awaited(running)
+        try:
+            try:
+                waits_for = running.send(None)
+            except StopIteration:
+                return exchange.conclude()
+            await _go_on(running, waits_for, exchange)
+        except BaseException as error:
+            if isinstance(error, Exception) and _is_departure(error):
+                return None
+            exchange.flush()  # the answer is whole: what failed is the work after it
+            raise
+        return exchange.conclude()
+
+
+async def _awaited(awaitable: Awaitable[None]) -> None:
+    """Make a coroutine of what another kind of callable returned."""
+    await awaitable
+
+
+@types.coroutine
+def _go_on(
+    running: Coroutine[Any, Any, None], waits_for: Any, exchange: HttpExchange
+) -> Generator[Any, Any, None]:
+    """Be a coroutine that has suspended, until it is done.
+
+    Whenever it suspends with a whole answer, that is written: the work it goes on with is its own affair,
+    and the client need not wait for it.
+
+    Args:
+        waits_for: what it suspended on; the task above is told, as if the coroutine had told it.
+    """
+    while True:
+        exchange.flush()
+        exchange.is_stepping = False
+        try:
+            sent = yield waits_for
+        except GeneratorExit:
+            running.close()
+            raise
+        except BaseException as error:
+            exchange.is_stepping = True
+            step: Callable[..., Any] = running.throw
+            value: Any = error
+        else:
+            exchange.is_stepping = True
+            step, value = running.send, sent
+        try:
+            waits_for = step(value)
+        except StopIteration:
+            return
+
+
+def _is_departure(error: BaseException | None) -> bool:
+    """Tell whether an exception only hands on that the client has left."""
+    while error is not None:
+        if isinstance(error, ClientDisconnected):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return all(_is_departure(each) for each in error.exceptions)
+        error = error.__context__
+    return False
