@@ -16,6 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rocket_sup.adapters.wsgi_response import Head, bare_answer, too_little
+from rocket_sup.http.semantics import has_content
+from rocket_sup.response import Answer
+from rocket_sup.sources import FileSource
+
 BLOCK_BYTES: Final = 65536  # of a file that is read; PEP 3333 leaves it to us when the application says none
 
 
@@ -72,3 +77,18 @@ class FileWrapper:
         if not stat.S_ISREG(described.st_mode):
             return None
         return Region(file.fileno(), offset, max(0, described.st_size - offset))
+
+
+def file_answer(head: Head, region: Region) -> Answer:
+    """Make an answer of a part of a file, which its owner may close.
+
+    Raises:
+        LocalProtocolError: Content-Length promised more than there is.
+    """
+    if head.length > region.count and has_content(head.status):
+        raise too_little(head, region.count)
+    count = region.count if head.length < 0 else min(head.length, region.count)
+    answer = bare_answer(head)
+    answer.length = count
+    answer.source = FileSource(os.dup(region.fd), region.offset, count)
+    return answer

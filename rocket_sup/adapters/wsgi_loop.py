@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from rocket_sup.adapters.wsgi_environ import Environs
+from rocket_sup.adapters.wsgi_files import FileWrapper, file_answer
 from rocket_sup.adapters.wsgi_response import (
     Starting,
     bare_answer,
@@ -25,6 +26,7 @@ from rocket_sup.adapters.wsgi_response import (
 )
 from rocket_sup.http.semantics import has_content
 from rocket_sup.response import Answer
+from rocket_sup.sources import Stream
 
 if TYPE_CHECKING:
     from rocket_sup.request import Request
@@ -75,6 +77,10 @@ def _answer_of(call: _Call, result: Iterable[bytes], *, is_head: bool) -> Answer
     """Make an answer of any iterable: of one piece if it is one, else of pieces that are still to come."""
     rest = _Rest(call, result)
     try:
+        if isinstance(result, FileWrapper) and not call.written and (region := result.region()) is not None:
+            answer = file_answer(call.said(), region)
+            rest.close()
+            return answer
         parts = call.written
         if not parts:
             parts.extend(rest.take())  # some call `start_response` only now
@@ -95,12 +101,12 @@ def _answer_of(call: _Call, result: Iterable[bytes], *, is_head: bool) -> Answer
         raise
     answer = bare_answer(head)
     answer.length = head.length
-    answer.source = rest
+    answer.source = Stream(rest)
     return answer
 
 
 class _Rest:
-    """The pieces of an answer that were not taken yet, as an asynchronous iterator."""
+    """The pieces of an answer that were not taken yet."""
 
     __slots__ = ("_call", "_given", "_pieces", "_result", "is_ended")
 
@@ -127,31 +133,20 @@ class _Rest:
         if close is not None:
             close()
 
-    def __aiter__(self) -> _Rest:
+    def __iter__(self) -> _Rest:
         return self
 
-    async def __anext__(self) -> bytes:
-        try:
-            return self._next()
-        except BaseException:
-            self.close()
-            raise
-
-    def _next(self) -> bytes:
+    def __next__(self) -> bytes:
         head, parts = self._call.said(), self._call.written
         if not parts:
             parts = self.take()
         if not parts:
             if self._given < head.length:
                 raise too_little(head, self._given)
-            raise StopAsyncIteration
+            raise StopIteration
         part = b"".join(parts)
         parts.clear()
         self._given += len(part)
         if 0 <= head.length < self._given:
             raise too_much(head)
         return part
-
-    async def aclose(self) -> None:
-        """As of an asynchronous generator."""
-        self.close()

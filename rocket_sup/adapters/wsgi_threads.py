@@ -19,11 +19,10 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rocket_sup.adapters.wsgi_environ import Environs
-from rocket_sup.adapters.wsgi_files import FileWrapper, Region
+from rocket_sup.adapters.wsgi_files import FileWrapper, file_answer
 from rocket_sup.adapters.wsgi_input import Content
 from rocket_sup.adapters.wsgi_response import (
     Head,
@@ -66,41 +65,25 @@ def call_in_threads(
         context = contextvars.copy_context()
         call.job = conduit.executor.submit(context.run, call.run, app, environs)
         try:
-            outcome = await call.outcome
-            if not isinstance(outcome, _File):
-                return outcome
-            try:
-                await call.send_file(outcome.head, outcome.region)
-            finally:
-                call.close_later(outcome.result)
+            return await call.outcome
         except asyncio.CancelledError:
             call.on_gone(None)  # too slow, or the acceptor leaves: nothing it gives goes anywhere
             raise
-        return None
 
     return handle
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file to be sent, and what is to be closed after it."""
-
-    head: Head
-    region: Region
-    result: Iterable[bytes]
 
 
 class _Call(Starting):
     """One call of an application; also the receiver of its conduit.
 
     Attributes:
-        outcome: the answer to be written, the file to be sent, or nothing more; or the failure.
+        outcome: the answer to be written, or nothing more; or the failure.
         job: the call as its executor has it; set before the loop can tell anything.
     """
 
     def __init__(self, request: Request, conduit: Conduit, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
-        self.outcome: asyncio.Future[Answer | _File | None] = loop.create_future()
+        self.outcome: asyncio.Future[Answer | None] = loop.create_future()
         self.job: Future[None] | None = None
         self._request = request
         self._is_head = request.method == "HEAD"
@@ -112,7 +95,6 @@ class _Call(Starting):
         # Of the loop.
         self._is_chunked = False
         self._keeps = False
-        self._room: asyncio.Future[None] | None = None
         # Of both sides, under the lock.
         self._changed = threading.Condition()
         self._is_gone = False
@@ -153,12 +135,10 @@ class _Call(Starting):
             self._changed.notify()
 
     def on_room(self) -> None:
-        """Let the application, or the file, go on."""
+        """Let the application go on."""
         with self._changed:
             self._unsent = sum(map(len, self._outbox))
             self._changed.notify()
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
 
     def on_left(self) -> None:
         """A client that has sent everything may still read."""
@@ -170,34 +150,13 @@ class _Call(Starting):
             self._changed.notify()
         if self.job is not None and self.job.cancel():
             self._settle(None)
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
 
     # --- the loop: what the thread asks for ---
 
-    async def send_file(self, head: Head, region: Region) -> None:
-        """Answer with a part of a file."""
-        conduit = self._conduit
-        conduit.begin()
-        conduit.write(self._head_bytes(head, region.count))
-        count = 0 if self._is_head else region.count
-        self._room = self._loop.create_future()
-        if count and not self._is_gone and not conduit.send_file(region.fd, region.offset, count):
-            await self._room
-        conduit.finish(head.status, count, keep_alive=self._keeps)
-
-    def close_later(self, result: Iterable[bytes]) -> None:
-        """Have a file closed in a thread."""
-        try:
-            self._conduit.executor.submit(self._close_alone, result)
-        except RuntimeError:  # the threads are leaving, and so is this process
-            self._close_alone(result)
-
-    def _settle(self, outcome: Answer | _File | BaseException | None) -> None:
+    def _settle(self, outcome: Answer | BaseException | None) -> None:
         if self.outcome.done():
-            if isinstance(outcome, _File):
-                self.close_later(outcome.result)
-        elif isinstance(outcome, BaseException):
+            return
+        if isinstance(outcome, BaseException):
             self.outcome.set_exception(outcome)
         else:
             self.outcome.set_result(outcome)
@@ -212,7 +171,7 @@ class _Call(Starting):
         out = []
         if not conduit.is_begun:
             conduit.begin()
-            out.append(self._head_bytes(head, head.length))
+            out.append(self._head_bytes(head))
         content = b"".join(pieces)
         if not self._is_chunked:
             out.append(content)
@@ -226,20 +185,16 @@ class _Call(Starting):
             conduit.finish(head.status, self._given, keep_alive=self._keeps)
             self._settle(None)
 
-    def _head_bytes(self, head: Head, length: int) -> bytes:
-        """Write the head of an answer that comes in pieces (RFC 9112 §6.3).
-
-        Args:
-            length: of the content; -1 when nobody knows.
-        """
+    def _head_bytes(self, head: Head) -> bytes:
+        """Write the head of an answer that comes in pieces (RFC 9112 §6.3)."""
         conduit = self._conduit
         is_1_0 = self._request.http_version == "1.0"
         framing = b""
         if not has_content(head.status):
             is_framed = True
-        elif length >= 0:
+        elif head.length >= 0:
             is_framed = True
-            framing = b"Content-Length: %d\r\n" % length
+            framing = b"Content-Length: %d\r\n" % head.length
         else:
             self._is_chunked = not is_1_0 and not self._is_head
             is_framed = self._is_chunked or self._is_head
@@ -259,18 +214,6 @@ class _Call(Starting):
             self._post(self._settle, None)
         except StopIteration as error:  # no future holds one
             self._fail(RuntimeError(f"the application raised {error!r}"))
-        except BaseException as error:
-            self._fail(error)
-
-    def close(self, result: Iterable[bytes]) -> None:
-        """Tell the application that its answer was sent, or will not be."""
-        close = getattr(result, "close", None)
-        if close is not None:
-            close()
-
-    def _close_alone(self, result: Iterable[bytes]) -> None:
-        try:
-            self.close(result)
         except BaseException as error:
             self._fail(error)
 
@@ -304,15 +247,19 @@ class _Call(Starting):
         is_expected = "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") != "0"
         environ["wsgi.input"] = Content(self.take) if is_expected else io.BytesIO()
         result = app(environ, self.start_response)
-        if isinstance(result, FileWrapper) and not self.is_sent:
-            region = result.region()
-            if region is not None:
-                self._give_file(region, result)
-                return
         try:
-            self._give(result)
+            if (
+                isinstance(result, FileWrapper)
+                and not self.is_sent
+                and (region := result.region()) is not None
+            ):
+                self._answer(file_answer(self.said(), region))
+            else:
+                self._give(result)
         finally:
-            self.close(result)
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
 
     def _give(self, result: Iterable[bytes]) -> None:
         is_single = is_sized(result, 1)
@@ -321,7 +268,7 @@ class _Call(Starting):
                 continue
             head = self.said()
             if not self.is_sent and (is_single or head.length in (len(piece), 0)):
-                self._answer(piece)
+                self._answer(self._whole(piece))
             elif self._is_head:
                 self.is_sent = True  # a length that nobody knows is not said
             else:
@@ -329,27 +276,15 @@ class _Call(Starting):
             if self._is_head:
                 break
         if not self.is_sent:
-            self._answer(b"")
+            self._answer(self._whole(b""))
         elif not self._is_answered:
             self._end()
 
-    def _give_file(self, region: Region, result: FileWrapper) -> None:
-        """Leave a file to the loop, which has it closed in a thread: no thread waits for a slow client."""
-        try:
-            head = self.said()
-            if head.length > region.count:
-                raise too_little(head, region.count)
-        except BaseException:
-            self.close(result)
-            raise
-        count = region.count if head.length < 0 else head.length
-        self.is_sent = self._is_answered = True
-        if not self._post(self._settle, _File(head, Region(region.fd, region.offset, count), result)):
-            self.close(result)
+    def _whole(self, content: bytes) -> Answer:
+        return whole_answer(self.said(), content, is_head=self._is_head)
 
-    def _answer(self, content: bytes) -> None:
-        """Give an answer that is whole; whatever the application still does comes after it."""
-        answer = whole_answer(self.said(), content, is_head=self._is_head)
+    def _answer(self, answer: Answer) -> None:
+        """Leave the answer to the engine; whatever the application still does comes after it."""
         self.is_sent = self._is_answered = True
         self._post(self._settle, answer)
 

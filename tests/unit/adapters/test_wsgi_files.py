@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rocket_sup.adapters.wsgi_files import FileWrapper, Region
+from rocket_sup.adapters.wsgi_files import FileWrapper, Region, file_answer
+from rocket_sup.adapters.wsgi_response import head_of
+from rocket_sup.errors import LocalProtocolError
+from rocket_sup.sources import FileSource, FileSpan
 
 
 @pytest.fixture
@@ -91,3 +94,19 @@ def test_it_is_read_in_blocks_and_closed(path: Path) -> None:
     wrapper.close()
     assert file.closed
     assert not hasattr(FileWrapper(iter([])), "close")
+
+
+def test_an_answer_has_the_part_of_the_file_that_was_promised(path: Path) -> None:
+    """All of it when nothing was; more there is not."""
+    with path.open("rb") as file:
+        region = FileWrapper(file).region()
+        assert region is not None
+        whole = file_answer(head_of("200 OK", []), region)
+        part = file_answer(head_of("200 OK", [("Content-Length", "4")]), region)
+        with pytest.raises(LocalProtocolError, match="10 bytes"):
+            file_answer(head_of("200 OK", [("Content-Length", "11")]), region)
+
+    assert (whole.length, part.length) == (10, 4)
+    assert isinstance(part.source, FileSource)
+    assert part.source.parts == (FileSpan(0, 4),)
+    assert os.pread(part.source.fd, 4, 0) == b"0123"

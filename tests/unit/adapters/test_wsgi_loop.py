@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from rocket_sup.errors import LocalProtocolError
 from rocket_sup.http.framing import parse_head
 from rocket_sup.request import Request
 from rocket_sup.response import Answer
+from rocket_sup.sources import FileSource, Stream
 
 Start = Callable[..., Callable[[bytes], object]]
 OK = "200 OK"
@@ -38,12 +39,13 @@ def answer_of(
 
 
 def pieces_of(answer: Answer) -> list[bytes]:
-    """The pieces of an answer, pulled one by one."""
-
-    async def pull() -> list[bytes]:
-        return [piece async for piece in answer.source]  # type: ignore[attr-defined]
-
-    return asyncio.run(pull())
+    """The pieces of an answer, pulled one by one, and closed."""
+    assert isinstance(answer.source, Stream)
+    pieces: Any = answer.source.pieces
+    try:
+        return list(pieces)
+    finally:
+        pieces.close()
 
 
 class Pieces:
@@ -124,7 +126,7 @@ def test_an_answer_nobody_wants_any_more_is_closed() -> None:
     """Also when no piece was pulled."""
     result = Pieces(b"abc", b"de")
     answer = answer_of(giving(result))
-    asyncio.run(answer.source.aclose())  # type: ignore[attr-defined]
+    answer.source.pieces.close()  # type: ignore[attr-defined]
 
     assert result.closed == 1
 
@@ -240,3 +242,15 @@ def test_text_is_not_content() -> None:
         answer_of(giving(["text"]))  # type: ignore[list-item]
     with pytest.raises(LocalProtocolError, match="start_response"):
         answer_of(lambda environ, start: [b"x"])
+
+
+def test_a_file_is_left_to_the_engine(tmp_path: Path) -> None:
+    """And the application's own is closed."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    file = path.open("rb")
+    answer = answer_of(giving(FileWrapper(file), ("Content-Length", "4")))
+
+    assert isinstance(answer.source, FileSource)
+    assert answer.length == answer.source.length == 4
+    assert file.closed
