@@ -40,6 +40,7 @@ from rocket_sup.engine.tcpwire import TcpEngine
 from rocket_sup.errors import ApplicationError, EngineError
 from rocket_sup.listener import EXIT_APPLICATION
 from rocket_sup.log import EventLog
+from rocket_sup.proxy import believe_proxies
 from rocket_sup.router import Router
 from rocket_sup.scoreboard import SlotState
 from rocket_sup.tcp import TcpApplication
@@ -81,6 +82,7 @@ def run(brief: AcceptorBrief) -> int:
     asyncio.set_event_loop(loop)
     try:
         router = application if isinstance(application, Router) else Router()  # nobody asks it below HTTP
+        believe_proxies(router, brief.config.proxy)
         return Acceptor(brief, router, engine=engine, loop=loop, log=log).serve()
     except ApplicationError as error:
         return _fail(brief, error.report or str(error))

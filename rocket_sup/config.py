@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from rocket_sup.config_engine import IoUringConfig
+from rocket_sup.config_proxy import ProxyConfig
 from rocket_sup.config_websocket import WebSocketConfig
 from rocket_sup.options import DAY, KIB, MIB, TIB, Kind, Option, option
 
@@ -320,7 +321,11 @@ class AcceptorConfig:
         special="0: never",
     )
     threads: int = option(
-        40, Kind.INTEGER, "Threads for handlers declared blocking, in each acceptor.", between=(1, 1000)
+        40,
+        Kind.INTEGER,
+        "Threads of each acceptor, for handlers declared blocking and for WSGI applications.",
+        between=(0, 1000),
+        special="0: WSGI applications are called on the event loop, one request at a time",
     )
     max_restarts: int = option(
         0,
@@ -423,6 +428,7 @@ class Config:
     timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
     supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
     acceptor: AcceptorConfig = field(default_factory=AcceptorConfig)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
     log: LogConfig = field(default_factory=LogConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
@@ -436,6 +442,7 @@ Section = type[
     | TimeoutsConfig
     | SupervisorConfig
     | AcceptorConfig
+    | ProxyConfig
     | LogConfig
     | ControlConfig
     | WebSocketConfig
@@ -448,6 +455,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "timeouts": TimeoutsConfig,
     "supervisor": SupervisorConfig,
     "acceptor": AcceptorConfig,
+    "proxy": ProxyConfig,
     "log": LogConfig,
     "control": ControlConfig,
     "websocket": WebSocketConfig,

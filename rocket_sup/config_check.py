@@ -8,6 +8,7 @@ checks assume that every single value already passed `options.read`.
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import os
 import re
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ def findings(config: Config) -> Iterator[Finding]:
         _numbers(config),
         _logs(config),
         _engine(config),
+        _proxy(config),
         _children(config),
     )
 
@@ -111,6 +113,23 @@ def _engine(config: Config) -> Iterator[Finding]:
         )
     if config.server.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
         yield "server.loop", "uvloop is not installed; pip install 'rocket-sup[fast]', or write \"auto\""
+
+
+def _proxy(config: Config) -> Iterator[Finding]:
+    for entry in config.proxy.trusted:
+        if entry not in ("unix", "*"):
+            try:
+                ipaddress.ip_network(entry)
+            except ValueError as error:
+                yield "proxy.trusted", f'"{entry}" is no address and no network, nor "unix" or "*": {error}'
+    if config.proxy.protocol and config.server.engine not in ("auto", "python"):
+        yield (
+            "proxy.protocol",
+            f'is spoken by the portable engine only; server.engine is "{config.server.engine}",'
+            ' write "auto" or "python"',
+        )
+    if config.proxy.host and config.proxy.family == "off":
+        yield "proxy.host", "means nothing while proxy.headers says that no fields are read"
 
 
 def _children(config: Config) -> Iterator[Finding]:

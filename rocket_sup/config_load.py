@@ -4,9 +4,9 @@ Every layer is read to its end and every mistake is kept, with its place, so tha
 the layers are laid over each other, a `Config` is built, and the checks that compare options run on the
 result.
 
-The environment names an option `ROCKET_<SECTION>_<KEY>`, and knows `PORT` and `WEB_CONCURRENCY`; an empty
-variable counts as unset. A layer that sets host or port and no bind takes away the bind of the layers below
-it: the nearest word on the address wins.
+The environment names an option `ROCKET_<SECTION>_<KEY>`, and knows `PORT`, `WEB_CONCURRENCY` and
+`FORWARDED_ALLOW_IPS`; an empty variable counts as unset. A layer that sets host or port and no bind takes
+away the bind of the layers below it: the nearest word on the address wins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ from rocket_sup.toml_lines import Path as KeyPath
 from rocket_sup.toml_lines import line_of, lines_of_keys
 
 PREFIX: Final = "ROCKET_"
-WELL_KNOWN: Final[Mapping[str, str]] = {"PORT": "server.port", "WEB_CONCURRENCY": "server.num_acceptors"}
+WELL_KNOWN: Final[Mapping[str, str]] = {
+    "PORT": "server.port",
+    "WEB_CONCURRENCY": "server.num_acceptors",
+    "FORWARDED_ALLOW_IPS": "proxy.trusted",
+}
 DEFAULT: Final = "default"
 
 _OPTIONS: Final[Mapping[str, Option]] = {

@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 from rocket_sup.dispatch import refusal
 from rocket_sup.errors import RemoteProtocolError
 from rocket_sup.handling import failure, log_hook_failure
-from rocket_sup.hooks import SetupDecision, host_of
+from rocket_sup.hooks import Client, SetupDecision, host_of
 from rocket_sup.http.framing import HEAD_END, has_head_end, parse_head, plain_head
 from rocket_sup.http.grammar import PLAIN_GET
 from rocket_sup.http.semantics import LENGTHS, MAX_LENGTH, MAX_READY_BYTES
@@ -48,11 +48,16 @@ _plain_get = PLAIN_GET.match
 class Connection(Lending):
     """One client of a service; the whole of its layers."""
 
-    __slots__ = ("_host", "_scanned")
+    __slots__ = ("_announced", "_host", "_scanned")
 
-    def __init__(self, service: Service) -> None:
-        """Wait for a transport."""
+    def __init__(self, service: Service, announced: Client | None = None) -> None:
+        """Wait for a transport.
+
+        Args:
+            announced: the client, as a proxy that is believed has named it; None: the transport's peer.
+        """
         super().__init__(service)
+        self._announced = announced
         self._host = "-"  # the client's address, for the access log
         self._scanned = 0  # how far into an incomplete head the search for its end went
 
@@ -64,7 +69,7 @@ class Connection(Lending):
         # it.
         self._transport.set_write_buffer_limits(high=0)
         service.connections.add(self)
-        peer = transport.get_extra_info("peername")
+        peer = self._announced or transport.get_extra_info("peername")
         self._client = peer if isinstance(peer, tuple) else (peer or "")
         self._host = host_of(self._client)
         self.idle_since = now = _monotonic()

@@ -81,6 +81,23 @@ def _add(group: argparse._ArgumentGroup, key: str, described: Option) -> None:
             default=argparse.SUPPRESS,
             help="the same as --access-log off",
         )
+    elif key == "proxy.headers":  # as uvicorn has them: a switch, and its opposite
+        group.add_argument(
+            *flags,
+            dest=key,
+            action="store_const",
+            const="x-forwarded",
+            default=argparse.SUPPRESS,
+            help='the same as proxy.headers = "x-forwarded"',
+        )
+        group.add_argument(
+            "--no-proxy-headers",
+            dest=key,
+            action="store_const",
+            const="off",
+            default=argparse.SUPPRESS,
+            help='the same as proxy.headers = "off"',
+        )
     elif described.kind is Kind.BOOLEAN:
         group.add_argument(
             *flags, dest=key, action="store_const", const="true", default=argparse.SUPPRESS, help=text
@@ -89,7 +106,7 @@ def _add(group: argparse._ArgumentGroup, key: str, described: Option) -> None:
         group.add_argument(
             *flags,
             dest=key,
-            action="append" if described.kind is Kind.LIST else "store",
+            action="append" if key == "server.bind" else "store",  # other lists have commas
             metavar=_metavar(key, described),
             default=argparse.SUPPRESS,
             help=text,
@@ -116,7 +133,7 @@ def _metavar(key: str, described: Option) -> str:
     if described.choices:
         return "|".join(described.choices)
     if described.kind is Kind.LIST:
-        return "ADDRESS"
+        return "ADDRESS" if key == "server.bind" else "ADDRESSES"
     if described.unit == "seconds":
         return "SECONDS"
     return {"server.host": "ADDRESS", "server.app_dir": "DIR", "server.handler": "APPLICATION"}.get(key, "N")

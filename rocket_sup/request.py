@@ -18,6 +18,7 @@ import orjson
 from rocket_sup.errors import LocalProtocolError, RemoteProtocolError
 from rocket_sup.hooks import Client
 from rocket_sup.http.forms import Form, parse_form, parse_media_type
+from rocket_sup.http.forwarded import Origin
 from rocket_sup.http.framing import RequestHead
 from rocket_sup.http.headers import Headers
 from rocket_sup.http.multidict import MultiDict
@@ -87,6 +88,8 @@ class Request:
         client: the peer as its socket names it: (host, port), or the path of a Unix socket, mostly "".
         body: the whole content.
         path_params: what the route's `:name` segments matched, decoded.
+        forwarded: what a trusted proxy said about where the request comes from, which then is `client`, too;
+            None from anybody else.
     """
 
     # Defaults of the class: an instance sets two attributes when it is made, and others when they are asked
@@ -95,6 +98,7 @@ class Request:
     path_params: dict[str, str]  # made when asked for, if the route has none
     _headers: Headers | None = None
     _query: MultiDict[str] | None = None
+    forwarded: Origin | None = None
 
     def __init__(self, head: RequestHead, client: Client) -> None:
         """Make a request from what the parser found.
@@ -116,6 +120,11 @@ class Request:
     def method(self) -> str:
         """As sent; methods are case-sensitive."""
         return self.head.method
+
+    @property
+    def scheme(self) -> str:
+        """Either "http" or "https", as the client sees it: a trusted proxy may have said so."""
+        return "http" if self.forwarded is None else self.forwarded.scheme or "http"
 
     @property
     def target(self) -> str:

@@ -146,7 +146,7 @@ class Service:
         self.idle_s = config.timeouts.idle or math.inf
         # Every handler gets a copy of this, so that no context variable of one request is seen by another.
         self.context = contextvars.copy_context()
-        self._threads = config.acceptor.threads
+        self._threads = max(1, config.acceptor.threads)  # 0 is about WSGI applications alone
         self._executor: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_queue: list[tuple[float, Connection]] = []  # longest idle last; see longest_idle

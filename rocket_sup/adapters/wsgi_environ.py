@@ -89,6 +89,11 @@ class Environs:
             environ["REMOTE_PORT"] = str(client[1])
         else:
             environ["REMOTE_ADDR"] = client
+        origin = getattr(request, "forwarded", None)  # a native request has it when it was set
+        if origin is not None:
+            environ["wsgi.url_scheme"] = origin.scheme or "http"
+            if origin.host is not None:
+                environ["HTTP_HOST"] = origin.host
         return environ
 
     def _path_info(self, path: str) -> str:

@@ -75,7 +75,7 @@ class Desk:
         self._router = router
         self._hooks = router.hooks
         self._on_stop_accepting = brief.on_stop_accepting
-        self._threads = config.acceptor.threads
+        self._threads = max(1, config.acceptor.threads)  # 0 is about WSGI applications alone
         self._executor: ThreadPoolExecutor | None = None
 
     # --- requests ---

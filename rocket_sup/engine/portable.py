@@ -13,7 +13,10 @@ from functools import partial
 from struct import Struct
 
 from rocket_sup.connection import Connection
+from rocket_sup.engine.announcing import Announcing
 from rocket_sup.engine.contract import WireBrief
+from rocket_sup.http.forwarded import TrustedPeers
+from rocket_sup.proxy import is_trusted
 from rocket_sup.service import Service, Statistics
 
 
@@ -87,6 +90,9 @@ class PortableWire(Service):
         self._on_gone = brief.on_closed
         self._count = 0
         self._opening: set[asyncio.Task[None]] = set()
+        self._announcing: set[Announcing] = set()  # connections whose preamble is not whole yet
+        proxy = brief.config.proxy
+        self._believes = partial(is_trusted, TrustedPeers(proxy.peers)) if proxy.protocol else None
 
     def open(self, sock: socket.socket) -> None:
         """Serve a connected, non-blocking socket, which is the wire's from now on; it never refuses."""
@@ -104,13 +110,31 @@ class PortableWire(Service):
         held = [connection.held_bytes() for connection in self.connections]
         return sum(received for received, _ in held), sum(unsent for _, unsent in held)
 
+    def drain(self) -> None:
+        """See `Service`; who has not even said for whom it speaks is not waited for."""
+        super().drain()
+        self._cut_announcing()
+
+    def abort_all(self) -> None:
+        """Cut every connection and cancel what runs for it."""
+        super().abort_all()
+        self._cut_announcing()
+
+    def _cut_announcing(self) -> None:
+        for each in list(self._announcing):
+            each.abort()
+
     async def _connect(self, sock: socket.socket) -> None:
         is_made = False
 
-        def make() -> Connection:
+        def make() -> asyncio.Protocol:
             nonlocal is_made
             is_made = True  # from here on connection_lost will say that it is gone
-            return Connection(self)
+            if self._believes is None:
+                return Connection(self)
+            return Announcing(
+                self, is_trusted=self._believes, make=partial(Connection, self), waiting=self._announcing
+            )
 
         try:
             await self.loop.connect_accepted_socket(make, sock)

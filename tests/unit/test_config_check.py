@@ -61,6 +61,17 @@ def test_a_sound_configuration_has_no_findings() -> None:
         (changed("log", access_file="/"), "log.access_file", '"/" is a directory'),
         (changed("control", socket="/" + "x" * 107), "control.socket", "is longer than the 107 bytes"),
         (changed("control", socket="/nowhere/s"), "control.socket", "there is no directory /nowhere"),
+        (
+            changed("proxy", trusted=("a.example",)),
+            "proxy.trusted",
+            '"a.example" is no address and no network',
+        ),
+        (
+            replace(changed("proxy", protocol=True), server=replace(SOUND.server, engine="epoll")),
+            "proxy.protocol",
+            'server.engine is "epoll"',
+        ),
+        (changed("proxy", host=True), "proxy.host", "means nothing while proxy.headers says"),
         (child(name="a b"), "children[0].name", '"a b" is not a name'),
         (child(name=""), "children[0].name", '"" is not a name'),
         (child(name="acceptor-3"), "children[0].name", '"acceptor-3" is the name of a process of our own'),

@@ -10,6 +10,7 @@ import pytest
 
 from rocket_sup.config import SECTIONS, options_of
 from rocket_sup.config_load import Inputs
+from rocket_sup.config_proxy import ProxyConfig
 from rocket_sup.flags import add_config_flag, add_option_flags, inputs_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -104,3 +105,13 @@ def test_every_flag_is_on_its_page() -> None:
     }
 
     assert set() == {flag for flag in flags | {"--uds", "--fd", "--no-access-log"} if flag not in text}
+
+
+def test_proxy_flags_are_those_of_uvicorn() -> None:
+    """A switch, its opposite, and a list with commas."""
+    flags = ["--proxy-headers", "--forwarded-allow-ips", "10.0.0.0/8,unix"]
+
+    assert inputs("a:app", *flags).load().config.proxy == ProxyConfig(
+        headers="x-forwarded", trusted=("10.0.0.0/8", "unix")
+    )
+    assert inputs("a:app", "--no-proxy-headers").load().config.proxy.headers == "off"

@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent
 COLUMNS = {
     # knows neither processes nor HTTP
     "shared": (
-        "errors options binds toml_lines config config_engine config_websocket config_check"
+        "errors options binds toml_lines config config_engine config_proxy config_websocket config_check"
         " config_load config_document control_path processors log logfile"
     ),
     # knows no HTTP
@@ -36,7 +36,7 @@ COLUMNS = {
         " sources flow threadedstream streaming streamed"
         " websocket wslink wsroute wakeup http.wsframes http.wshandshake"
         " http.grammar http.multidict http.headers http.framing http.chunked http.witness http.semantics"
-        " http.query http.forms"
+        " http.query http.forms http.forwarded http.preamble proxy"
         " adapters.wsgi adapters.wsgi_environ adapters.wsgi_files adapters.wsgi_input adapters.wsgi_loop"
         " adapters.wsgi_response adapters.wsgi_threads"
         " static filecache filebody rootdir listing refusals http.validators http.ranges http.selection"
@@ -46,9 +46,9 @@ COLUMNS = {
     ),
     # the wire behind one contract, in Python or native
     "engine": (
-        "engine.contract engine.portable engine.selector engine.desk engine.doorman engine.nativewire"
-        " engine.native engine.choice engine.raw engine.rawportable engine.rawloop engine.tcpwire"
-        " tcp"
+        "engine.contract engine.announcing engine.portable engine.selector engine.desk engine.doorman"
+        " engine.nativewire engine.native engine.choice engine.raw engine.rawportable engine.rawloop"
+        " engine.tcpwire tcp"
     ),
     # where the columns meet
     "meeting": "acceptor admission",
@@ -65,14 +65,23 @@ MAY_IMPORT = {
 }
 # Machines and data: an event and the time go in, actions come out.
 PURE = {
-    *("errors", "options", "binds", "config", "config_engine", "config_websocket", "toml_lines"),
+    *(
+        "errors",
+        "options",
+        "binds",
+        "config",
+        "config_engine",
+        "config_proxy",
+        "config_websocket",
+        "toml_lines",
+    ),
     *("spec", "actions", "lifecycle", "child", "children", "verdict", "plan", "outbox", "policy"),
     *("rollout", "vigil", "pattern", "phases"),
     *("http.grammar", "http.multidict", "http.headers", "http.framing", "http.chunked"),
     *("http.validators", "http.ranges", "http.selection"),
     *("http.codings", "http.mediatypes", "http.disposition"),
     "listing",
-    *("http.query", "http.forms", "http.wsframes", "http.wshandshake"),
+    *("http.query", "http.forms", "http.wsframes", "http.wshandshake", "http.forwarded", "http.preamble"),
 }
 IMPURE_MODULES = {
     "os",
