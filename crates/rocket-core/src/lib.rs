@@ -27,6 +27,7 @@ pub mod server;
 pub mod slab;
 pub mod statistics;
 pub mod tcp;
+pub mod websocket;
 pub mod wheel;
 
 #[cfg(test)]

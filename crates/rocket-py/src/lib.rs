@@ -17,6 +17,7 @@ mod spare;
 mod task;
 mod tcp;
 mod unlimited;
+mod websocket;
 
 use pyo3::prelude::*;
 
@@ -30,6 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<http::Http>()?;
     module.add_class::<tcp::Tcp>()?;
     module.add_class::<tcp::TcpConnection>()?;
+    module.add_class::<websocket::Frames>()?;
     module.add_function(wrap_pyfunction!(reactor::probe_uring, module)?)?;
     doors::register(module)?;
     parsers::register(module)?;
