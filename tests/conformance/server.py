@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,10 @@ class Client:
         length = answer.get("content-length")
         if answer.status == 204:
             assert length is None, "Content-Length on 204"
+        elif answer.get("transfer-encoding") is not None:
+            assert (length, answer.get("transfer-encoding")) == (None, "chunked")
+            if to != "HEAD":
+                answer.body = b"".join(self._take_chunks())
         elif answer.status != 304:
             assert length is not None
             if to != "HEAD":
@@ -121,6 +125,18 @@ class Client:
             assert colon, f"not a field line as we write them: {each!r}"
             fields.append((name, value))
         return Answer(int(status), reason, version, fields, b"")
+
+    def _take_chunks(self) -> Iterator[bytes]:
+        while True:
+            while b"\r\n" not in self._received:
+                more = self._take(len(self._received) + 1)
+                self._received = more + self._received
+            line, _, self._received = self._received.partition(b"\r\n")
+            chunk = self._take(int(line, 16) + 2)
+            assert chunk.endswith(b"\r\n"), "a chunk longer than it says, or trailers"
+            if len(chunk) == 2:
+                return
+            yield chunk[:-2]
 
     def _take(self, size: int) -> bytes:
         while len(self._received) < size:
