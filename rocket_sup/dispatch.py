@@ -13,6 +13,8 @@ from rocket_sup.refusals import refusal as refusal
 from rocket_sup.request import Request
 from rocket_sup.response import Answer, answer_from
 from rocket_sup.router import Route, Router
+from rocket_sup.unrouted import allow_field as allow_field
+from rocket_sup.unrouted import known_path, unrouted
 
 
 def decide(router: Router, request: Request) -> Route | Answer | None:
@@ -46,18 +48,17 @@ def decide(router: Router, request: Request) -> Route | Answer | None:
         return found[0]
     if mounted is not None:
         return mounted
-    methods = router.allowed_methods(request.path)
-    if methods:
-        if request.method == "OPTIONS":
-            return Answer(204, allow_field(methods))
-        answer = refusal(405, "the path is known, the method is not allowed for it (RFC 9110 §15.5.6)")
-        answer.fields += allow_field(methods)
-        return answer
-    if router.fallback_route is not None:
+    return _without_route(router, request)
+
+
+def _without_route(router: Router, request: Request) -> Route | Answer:
+    """Find what else may serve a request, or answer it."""
+    path = known_path(router, request.path)
+    if path != request.path and router.trailing_slash == "ignore":
+        found = router.find(request.method, path)
+        if found is not None:
+            request.path_params = found[1]
+            return found[0]
+    if router.fallback_route is not None and not router.allowed_methods(path):
         return router.fallback_route
-    return refusal(404, "nothing is here (RFC 9110 §15.5.5)")
-
-
-def allow_field(methods: tuple[str, ...]) -> bytes:
-    """Write the Allow field (RFC 9110 §10.2.1)."""
-    return f"Allow: {', '.join(methods)}\r\n".encode("ascii")
+    return router.unrouted_route or unrouted(router, request)

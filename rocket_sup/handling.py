@@ -23,15 +23,18 @@ from rocket_sup.response import Answer, call_blocking
 from rocket_sup.router import Handler
 
 if TYPE_CHECKING:
+    from rocket_sup.errorpages import ErrorPages
     from rocket_sup.log import EventLog
     from rocket_sup.service import Service
 
 
 class Logs(Protocol):
-    """Whoever has the log of failures; a service."""
+    """Whoever has the log of failures, and what the application says about them; a service."""
 
     @property
     def log(self) -> EventLog: ...
+    @property
+    def error_pages(self) -> ErrorPages: ...
 
 
 class Waiting(Protocol):
@@ -149,11 +152,22 @@ class Running:
 
 
 def failure(service: Logs, request: Request, error: BaseException) -> Answer:
-    """Answer what a handler or a hook raised: the client's fault by its status, else 500 and a log line."""
-    if isinstance(error, RemoteProtocolError) and 400 <= error.status <= 599:
-        return refusal(error.status, str(error))
-    log_failure(service, request, error)
-    return refusal(500, "the application failed (RFC 9110 §15.6.1)")
+    """Answer what a handler or a hook raised: by its page, the client's fault by its status, else 500 and a
+    log line.
+    """
+    is_refusal = isinstance(error, RemoteProtocolError) and 400 <= error.status <= 599
+    if not is_refusal and not service.error_pages.expects(error):
+        log_failure(service, request, error)
+    status = error.status if is_refusal and isinstance(error, RemoteProtocolError) else 500
+    if isinstance(error, Exception):
+        try:
+            page = service.error_pages.page_of(request, error, status)
+        except Exception as problem:
+            log_failure(service, request, problem)
+            status, page, is_refusal = 500, None, False
+        if page is not None:
+            return page
+    return refusal(status, str(error) if is_refusal else "the application failed (RFC 9110 §15.6.1)")
 
 
 def log_failure(service: Logs, request: Request, error: BaseException) -> None:

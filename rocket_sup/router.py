@@ -13,115 +13,78 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 import os
-import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, Unpack, cast, get_args
 
+from rocket_sup.errorpages import ErrorPages, Page
 from rocket_sup.errors import LocalProtocolError
 from rocket_sup.hooks import Hooks, LifeHook, PreRoutingHook, SetupHook, TeardownHook, check_hook
+from rocket_sup.middleware import Middleware, check_middleware
 from rocket_sup.mounts import Mounts
 from rocket_sup.pattern import Pattern, RouteError, parse_pattern, split_path
-from rocket_sup.refusals import refusal
+from rocket_sup.route import STANDARD_METHODS as STANDARD_METHODS
+from rocket_sup.route import Handler as Handler
+from rocket_sup.route import Route as Route
+from rocket_sup.route import check_method
+from rocket_sup.route import describe as describe
+from rocket_sup.route import is_coroutine_handler as is_coroutine_handler
+from rocket_sup.routetable import RouteTable
 from rocket_sup.static import StaticFiles, StaticKeywords, StaticOptions
+from rocket_sup.unrouted import NOTHING_HERE, unrouted
+from rocket_sup.verbs import Verbs
 from rocket_sup.wsroute import WebSocketFunction, WebSocketHandler, WebSocketKeywords, WebSocketOptions
 
 if TYPE_CHECKING:
     from rocket_sup.request import Request
 
-# Returns the response value, or a coroutine of it.
-Handler = Callable[["Request"], object]
 H = TypeVar("H", bound=Handler)
 W = TypeVar("W", bound=WebSocketFunction)
 S = TypeVar("S", bound=SetupHook)
 P = TypeVar("P", bound=PreRoutingHook)
 T = TypeVar("T", bound=TeardownHook)
 L = TypeVar("L", bound=LifeHook)
+M = TypeVar("M", bound=Middleware)
+G = TypeVar("G", bound=Page)
 
-STANDARD_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+TrailingSlash = Literal["strict", "redirect", "ignore"]
 
 
 class RouteConflict(RouteError):  # noqa: N818 - says what it is; its parent says that it is an error
     """Two routes of one method have equal patterns; the message names both functions with file and line."""
 
 
-class Route:
-    """One registered handler.
-
-    Attributes:
-        method: as sent on the wire; "*" for the fallback.
-        pattern: as the application wrote it; "" for the fallback.
-        handler: the function.
-        is_async: it is a coroutine function.
-        blocking: it is to be run in a thread.
-        max_body: its own limit in bytes, or None for the configured one.
-        takes_conduit: the handler is a coroutine function of the request and a `Conduit`, called as soon as
-            the head has come. What it returns is the answer, unless it has begun one itself.
-        outlives_client: the handler is not cancelled when its client leaves; its conduit is told.
-    """
-
-    __slots__ = (
-        "blocking",
-        "handler",
-        "is_async",
-        "max_body",
-        "method",
-        "outlives_client",
-        "pattern",
-        "takes_conduit",
-    )
-
-    def __init__(
-        self,
-        method: str,
-        pattern: str,
-        handler: Handler,
-        *,
-        blocking: bool = False,
-        max_body: int | None = None,
-        takes_conduit: bool = False,
-        outlives_client: bool = False,
-        stream: bool = False,
-    ) -> None:
-        if not callable(handler):
-            raise RouteError(f"{method} {pattern}: {handler!r} is no handler, it cannot be called")
-        self.method = method
-        self.pattern = pattern
-        self.handler = handler
-        self.is_async = is_coroutine_handler(handler)
-        self.blocking = blocking
-        self.max_body = max_body
-        self.takes_conduit = takes_conduit
-        self.outlives_client = outlives_client
-        if blocking and self.is_async:
-            raise RouteError(
-                f"{describe(handler)}: blocking=True runs a plain 'def' in a thread; this one is 'async def'"
-            )
-        if max_body is not None and max_body < 0:
-            raise RouteError(f"{describe(handler)}: max_body={max_body} must not be negative")
-        if stream:
-            from rocket_sup.streamed import streamed  # it knows the loop, which the Supervisor never loads
-
-            self.handler = cast(Handler, streamed(handler, blocking=blocking))
-            self.takes_conduit = self.is_async = True
-            self.blocking = False
-
-    def __repr__(self) -> str:
-        return f"<Route {self.method} {self.pattern} {describe(self.handler)}>"
-
-
-class Router:
+class Router(Verbs):
     """Collects routes and hooks, and finds the route of a request.
 
     Attributes:
         sole_route: serves every request of every method, also of one nobody knows: the whole of an
             application that has its own idea of routes. None when there are routes.
         mounts: other applications, each below a prefix.
+        trailing_slash: what becomes of `/a/` when only `/a` has a route, and the other way round.
+        error_pages: see `error_page`.
+        unrouted_route: answers for paths and methods without a route when there is middleware, which sees
+            these answers too; else None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, trailing_slash: TrailingSlash = "strict") -> None:
+        """Make an application without routes.
+
+        Args:
+            trailing_slash: "strict", it is another path; "redirect", the client is sent to the one that has
+                a route (308); "ignore", its handler serves both.
+
+        Raises:
+            RouteError: `trailing_slash` is something else.
+        """
+        if trailing_slash not in get_args(TrailingSlash):
+            raise RouteError(
+                f"trailing_slash={trailing_slash!r}; allowed: {', '.join(get_args(TrailingSlash))}"
+            )
+        self.trailing_slash = trailing_slash
+        self.error_pages = ErrorPages()
+        self.unrouted_route: Route | None = None
+        self._middleware: list[Middleware] = []
         self.hooks = Hooks()
         self.fallback_route: Route | None = None
         self.sole_route: Route | None = None
@@ -129,7 +92,7 @@ class Router:
         self.known_methods: frozenset[str] = STANDARD_METHODS
         self._routes: list[tuple[Route, Pattern]] = []
         self._static: dict[str, dict[str, Route]] = {}  # by method, then path; the methods of `_tables`
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, RouteTable] = {}
         self._is_frozen = False
 
     # -- registration
@@ -166,7 +129,7 @@ class Router:
         if not names:
             raise RouteError(f"pattern {pattern!r}: no methods given")
         for name in names:
-            _check_method(name)
+            check_method(name)
         parsed = parse_pattern(pattern)
 
         def register(handler: H) -> H:
@@ -179,64 +142,6 @@ class Router:
 
         return register
 
-    def get(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for GET, and for HEAD unless that has a route of its own; see
-        `route`.
-        """
-        return self.route(pattern, methods=("GET",), blocking=blocking, max_body=max_body, stream=stream)
-
-    def post(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for POST; see `route`."""
-        return self.route(pattern, methods=("POST",), blocking=blocking, max_body=max_body, stream=stream)
-
-    def put(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for PUT; see `route`."""
-        return self.route(pattern, methods=("PUT",), blocking=blocking, max_body=max_body, stream=stream)
-
-    def patch(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for PATCH; see `route`."""
-        return self.route(pattern, methods=("PATCH",), blocking=blocking, max_body=max_body, stream=stream)
-
-    def delete(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for DELETE; see `route`."""
-        return self.route(pattern, methods=("DELETE",), blocking=blocking, max_body=max_body, stream=stream)
-
-    def head(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for HEAD, instead of the GET route's; see `route`."""
-        return self.route(pattern, methods=("HEAD",), blocking=blocking, max_body=max_body, stream=stream)
-
-    def options(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for OPTIONS, instead of the answer made from the table; see
-        `route`.
-        """
-        return self.route(pattern, methods=("OPTIONS",), blocking=blocking, max_body=max_body, stream=stream)
-
-    def trace(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for TRACE; see `route`."""
-        return self.route(pattern, methods=("TRACE",), blocking=blocking, max_body=max_body, stream=stream)
-
-    def connect(
-        self, pattern: str, *, blocking: bool = False, max_body: int | None = None, stream: bool = False
-    ) -> Callable[[H], H]:
-        """Register the decorated function for CONNECT; see `route`."""
-        return self.route(pattern, methods=("CONNECT",), blocking=blocking, max_body=max_body, stream=stream)
-
     def add_route(self, route: Route) -> None:
         """Register a route that was made elsewhere, like one that takes a conduit.
 
@@ -245,7 +150,7 @@ class Router:
             LocalProtocolError: the router is already serving.
         """
         self._check_open()
-        _check_method(route.method)
+        check_method(route.method)
         self._routes.append((route, parse_pattern(route.pattern)))
         self.known_methods |= {route.method}
 
@@ -305,6 +210,33 @@ class Router:
             raise RouteConflict(f"two fallbacks: {first} and {describe(handler)}")
         self.fallback_route = Route("*", "", handler)
         return handler
+
+    def middleware(self, function: M) -> M:
+        """Register a function that every handler is called through, also what answers for paths without a
+        route; see `rocket_sup.middleware` for its two forms. The first is the outermost.
+
+        Raises:
+            LocalProtocolError: the function has neither form, or the router is already serving.
+        """
+        self._check_open()
+        check_middleware(function)
+        self._middleware.append(function)
+        return function
+
+    def error_page(self, what: int | type[Exception]) -> Callable[[G], G]:
+        """Register the decorated function to answer for a status or an exception; see
+        `rocket_sup.errorpages`.
+
+        Raises:
+            LocalProtocolError: what is no such thing, or has a page; or the router is already serving.
+        """
+
+        def register(page: G) -> G:
+            self._check_open()
+            self.error_pages.add(what, page)
+            return page
+
+        return register
 
     def on_connection_setup(self, hook: S) -> S:
         """Register a function that decides about each new connection; see `rocket_sup.hooks`."""
@@ -392,7 +324,7 @@ class Router:
         if "GET" in by_method:
             by_method["HEAD"] = by_method["GET"] | by_method.get("HEAD", {})
         for method, routes in by_method.items():
-            table = _Table()
+            table = RouteTable()
             for route, pattern in routes.values():
                 table.add(route, pattern)
             table.sort()
@@ -400,7 +332,15 @@ class Router:
             self._static[method] = {
                 pattern.text: route for route, pattern in routes.values() if pattern.is_literal
             }
+        if self._middleware:
+            self._surround()
         self._is_frozen = True
+
+    def _surround(self) -> None:
+        """Put the middleware around every handler, and around what answers without one."""
+        self.unrouted_route = Route("*", "", functools.partial(unrouted, self))
+        for route in self.all_routes():
+            route.surround(self._middleware)
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         """Find the route of a request.
@@ -426,13 +366,14 @@ class Router:
     def not_found(self, request: Request) -> object:
         """Answer for a path under which nothing is: what the fallback says, or 404."""
         if self.fallback_route is not None:
-            return self.fallback_route.handler(request)
-        return refusal(404, "nothing is here (RFC 9110 §15.5.5)")
+            return self.fallback_route.endpoint(request)
+        return self.error_pages.refuse(request, 404, NOTHING_HERE)
 
     def all_routes(self) -> list[Route]:
-        """List every route in the order of registration, the fallback, and the sole route."""
+        """List every route in the order of registration, and those without a pattern."""
         routes = [*(route for route, _ in self._routes), *self.mounts.routes()]
-        return [*routes, *(route for route in (self.fallback_route, self.sole_route) if route is not None)]
+        others = (self.fallback_route, self.sole_route, self.unrouted_route)
+        return [*routes, *(route for route in others if route is not None)]
 
     def allowed_methods(self, path: str) -> tuple[str, ...]:
         """List the methods for which a path has a route: sorted, HEAD with GET, OPTIONS always; () when no
@@ -474,10 +415,14 @@ class Router:
         for route, _ in other._routes:
             included = copy.copy(route)
             included.pattern = prefix + route.pattern
+            included.surround(other._middleware)
             self._routes.append((included, parse_pattern(included.pattern)))
         self.known_methods |= other.known_methods
         for whole in (other.sole_route, other.fallback_route):
             if whole is not None:
+                if other._middleware:
+                    whole = copy.copy(whole)
+                    whole.surround(other._middleware)
                 self.mounts.place(prefix, whole)
         self.hooks.startup += other.hooks.startup
         self.hooks.shutdown += other.hooks.shutdown
@@ -490,90 +435,3 @@ class Router:
             raise LocalProtocolError(
                 "the router is serving already; register all routes and hooks before that"
             )
-
-
-class _Table:
-    """The routes of one method as a tree of leading literals.
-
-    A node's candidates are the patterns whose leading literals end there, sorted by precedence and grouped by
-    how many segments a path has, so that patterns of another length are never tried. Lengths beyond the
-    longest can only match a `**`: these are in `endless`.
-    """
-
-    __slots__ = ("candidates", "children", "endless", "groups", "literal", "outer")
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Table] = {}
-        self.literal: Route | None = None
-        self.candidates: list[tuple[Pattern, Route]] = []
-        self.groups: list[list[tuple[Pattern, Route]]] = []
-        self.endless: list[tuple[Pattern, Route]] = []
-        self.outer: _Table | None = None  # the next node towards the root that has candidates
-
-    def add(self, route: Route, pattern: Pattern) -> None:
-        node = self
-        for literal in pattern.leading:
-            node = node.children.setdefault(literal, _Table())
-        if pattern.is_literal:
-            node.literal = route
-        else:
-            node.candidates.append((pattern, route))
-
-    def sort(self, outer: _Table | None = None) -> None:
-        """Order every node's candidates; the sort is stable, so that registration decides what is left."""
-        self.outer = outer
-        self.candidates.sort(key=lambda candidate: candidate[0].last)
-        longest = max((pattern.length for pattern, _ in self.candidates), default=-1)
-        self.groups = [[c for c in self.candidates if c[0].takes(length)] for length in range(longest + 1)]
-        self.endless = [c for c in self.candidates if c[0].takes(longest + 1)]
-        for child in self.children.values():
-            child.sort(self if self.candidates else outer)
-
-    def find(self, segments: list[str]) -> tuple[Route, dict[str, str]] | None:
-        node = self
-        for segment in segments:
-            child = node.children.get(segment)
-            if child is None:
-                break
-            node = child
-        else:
-            if node.literal is not None:
-                return node.literal, {}
-        length = len(segments)
-        level: _Table | None = node
-        while level is not None:
-            groups = level.groups
-            for pattern, route in groups[length] if length < len(groups) else level.endless:
-                params = pattern.match(segments)
-                if params is not None:
-                    return route, params
-            level = level.outer
-        return None
-
-
-def is_coroutine_handler(handler: Callable[..., object]) -> bool:
-    """Tell whether calling a handler gives a coroutine: `async def`, a partial of one, or an object whose
-    `__call__` is one.
-    """
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
-
-
-def describe(handler: Callable[..., object]) -> str:
-    """Name a function as an operator looks for it: `create (app/users.py:12)`."""
-    function = inspect.unwrap(handler)
-    while isinstance(function, functools.partial):
-        function = function.func
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    code = getattr(function, "__code__", None)
-    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code is not None else name
-
-
-def _check_method(name: str) -> None:
-    if not isinstance(name, str) or _TOKEN.fullmatch(name) is None:
-        raise RouteError(f"method {name!r}: must be a token (RFC 9110 §9.1)")
-    if name.upper() in STANDARD_METHODS and name not in STANDARD_METHODS:
-        raise RouteError(
-            f"method {name!r}: methods are case-sensitive, {name.upper()!r} is meant (RFC 9110 §9.1)"
-        )

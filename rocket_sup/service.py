@@ -122,6 +122,7 @@ class Service:
         """
         self.router = router
         self.hooks = router.hooks
+        self.error_pages = router.error_pages
         self.limits = config.limits
         self.timeouts = config.timeouts
         self.max_body = config.server.max_body

@@ -63,6 +63,7 @@ class Desk:
         self.timeouts: TimeoutsConfig = config.timeouts
         self.max_body: int = config.server.max_body
         self.routes: list[Route] = router.all_routes()
+        self.error_pages = router.error_pages
         self.has_pre_routing: bool = bool(router.hooks.pre_routing)
         self.has_setup: bool = bool(router.hooks.setup)
         self.has_teardown: bool = bool(router.hooks.teardown)

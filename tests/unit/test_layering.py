@@ -43,6 +43,7 @@ COLUMNS = {
         " http.codings http.mediatypes http.disposition"
         " mounts adapters.asgi adapters.asgi_exchange adapters.asgi_fields adapters.asgi_stream"
         " adapters.lifespan adapters.recognition"
+        " route routetable unrouted verbs errorpages middleware"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
@@ -99,7 +100,7 @@ LIGHT = ("supervisor", "listener")
 HEAVY_MODULES = {"asyncio", "uvloop", "httptools", "psutil", "concurrent.futures", "rocket_sup.connection"}
 # Imports inside a function, each with its reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("router", "streamed"): "it knows the event loop, which the Supervisor never loads",
+    ("route", "streamed"): "it knows the event loop, which the Supervisor never loads",
     ("checking", "application"): "only the child loads the wire, and what it adapts applications with",
     ("cli", "acceptor"): "the Listener loads the wire once, before its first fork; the Supervisor never does",
 }
