@@ -1,10 +1,11 @@
-"""ASGI 3 applications, unmodified: the HTTP side.
+"""ASGI 3 applications, unmodified.
 
 Most answers are whole when the application sends their first body event, and most applications have nothing
 more to do then. So the first step of the application is taken by hand: if it returns in that step, what it
 sent is handed to the engine as one `Answer`, like that of any handler, and nothing else was made for it: no
 task, no queue, no event. Only an application that suspends with a whole answer (it has background work), or
-sends content in pieces, has its answer written to the conduit by `exchange`.
+sends content in pieces, has its answer written to the conduit (`asgi_exchange.py`); WebSockets have a module
+of their own (`asgi_websocket.py`).
 
 Specified in the ASGI specification 3.0, HTTP and WebSocket message format 2.3. That is deliberate: from 2.4
 on, frameworks rely on `send` to learn that a client has left, and a producer that waits for its own source
@@ -20,11 +21,14 @@ from urllib.parse import unquote
 
 from rocket_sup.adapters.asgi_exchange import ClientDisconnected, Event, HttpExchange
 from rocket_sup.adapters.asgi_fields import FieldMemory
+from rocket_sup.adapters.asgi_websocket import converse
 from rocket_sup.adapters.lifespan import Lifespan, LifespanMode
 from rocket_sup.conduit import Conduit
+from rocket_sup.http.wshandshake import is_upgrade
 from rocket_sup.request import Request
-from rocket_sup.response import Answer
 from rocket_sup.router import Handler, Route, Router
+from rocket_sup.websocket import WebSocket
+from rocket_sup.wsroute import WebSocketHandler, WebSocketOptions
 
 Scope = MutableMapping[str, Any]  # the specification gives each key its own type
 Receive = Callable[[], Awaitable[Event]]
@@ -86,9 +90,12 @@ class _Site:
         self._raw_outer_path = root_path.encode("utf-8")
         self._root_path = root_path + unquote(prefix)
         self._memory = FieldMemory()
+        self._serve_websocket = WebSocketHandler(self._converse, WebSocketOptions())
 
-    async def serve(self, request: Request, conduit: Conduit) -> Answer | None:
+    async def serve(self, request: Request, conduit: Conduit) -> object:
         """Run the application for one request; a route's handler that takes the conduit."""
+        if request.get_header("upgrade") is not None and is_upgrade(request.http_version, request.headers):
+            return await self._serve_websocket(request, conduit)
         exchange = HttpExchange(request, conduit, self._memory)
         path = request.path
         client = request.client
@@ -126,6 +133,25 @@ class _Site:
             exchange.flush()  # the answer is whole: what failed is the work after it
             raise
         return exchange.conclude()
+
+    async def _converse(self, socket: WebSocket) -> object:
+        """Run the application for one WebSocket whose handshake is valid."""
+        request = socket.request
+        client = request.client
+        scope = {
+            "type": "websocket",
+            "http_version": request.http_version,
+            "scheme": "ws",
+            "path": self._outer_path + unquote(request.path),
+            "raw_path": self._raw_outer_path + request.path.encode("ascii"),
+            "query_string": request.query_string.encode("ascii"),
+            "root_path": self._root_path,
+            "headers": request.asgi_headers(),
+            "client": client[:2] if isinstance(client, tuple) else None,
+            "server": self._server,
+            "state": self.state.copy(),
+        }
+        return await converse(self._app, scope, socket, self._memory)
 
 
 async def _awaited(awaitable: Awaitable[None]) -> None:

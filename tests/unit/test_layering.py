@@ -42,6 +42,7 @@ COLUMNS = {
         " static filecache filebody rootdir listing refusals http.validators http.ranges http.selection"
         " http.codings http.mediatypes http.disposition"
         " mounts adapters.asgi adapters.asgi_exchange adapters.asgi_fields adapters.asgi_stream"
+        " adapters.asgi_websocket"
         " adapters.lifespan adapters.recognition"
         " route routetable unrouted verbs errorpages middleware"
     ),
