@@ -50,6 +50,16 @@ class Environs:
             "SERVER_NAME": server[0],
             "SERVER_PORT": str(server[1]),
             "SERVER_SOFTWARE": f"rocket-sup/{__version__}",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "QUERY_STRING": "",
+            # Of each request.
+            "REQUEST_METHOD": "",
+            "REQUEST_URI": "",  # not of PEP 3333: Apache's name for the target as it was sent
+            "RAW_URI": "",  # gunicorn's
+            "PATH_INFO": "",
+            "REMOTE_ADDR": "",
+            "REMOTE_PORT": "",
+            "wsgi.input": None,
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
             "wsgi.multithread": is_threaded,
@@ -72,23 +82,24 @@ class Environs:
         known = self._known.get(fields)
         if known is None:
             known = self._learn(fields)
-        path, client = request.path, request.client
-        target = request.target
-        environ = {
-            **known,
-            "REQUEST_METHOD": request.method,
-            "REQUEST_URI": target,  # not of PEP 3333: Apache's name for the target as it was sent
-            "RAW_URI": target,  # gunicorn's
-            "PATH_INFO": path if not self._root and "%" not in path else self._path_info(path),
-            "QUERY_STRING": request.query_string,
-            "SERVER_PROTOCOL": "HTTP/1.0" if request.http_version == "1.0" else "HTTP/1.1",
-            "wsgi.input": content,
-        }
+        client, target = request.client, request.target
+        environ = known.copy()  # has every key already: nothing grows below
+        environ["REQUEST_METHOD"] = request.method
+        environ["REQUEST_URI"] = environ["RAW_URI"] = target
+        if target.startswith("/") and not self._root and "%" not in target and "?" not in target:
+            environ["PATH_INFO"] = target
+        else:
+            environ["PATH_INFO"] = self._path_info(request.path)
+            environ["QUERY_STRING"] = request.query_string
+        if request.http_version == "1.0":
+            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+        environ["wsgi.input"] = content
         if isinstance(client, tuple):
             environ["REMOTE_ADDR"] = client[0]
             environ["REMOTE_PORT"] = str(client[1])
         else:
             environ["REMOTE_ADDR"] = client
+            del environ["REMOTE_PORT"]
         origin = getattr(request, "forwarded", None)  # a native request has it when it was set
         if origin is not None:
             environ["wsgi.url_scheme"] = origin.scheme or "http"

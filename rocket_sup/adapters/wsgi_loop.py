@@ -45,9 +45,8 @@ def call_on_loop(app: Callable[..., Iterable[bytes]], environs: Environs) -> Cal
             environ["CONTENT_LENGTH"] = str(len(body))
         call = _Call()
         result = app(environ, call.start_response)
-        if type(result) is list and len(result) == 1 and not call.written:
-            head = call.said()
-            return whole_answer(head, content_of(result[0]), is_head=request.method == "HEAD")
+        if type(result) is list and len(result) == 1 and not call.is_sent:
+            return whole_answer(call.said(), content_of(result[0]), is_head=request.method == "HEAD")
         return _answer_of(call, result, is_head=request.method == "HEAD")
 
     return handle
@@ -57,18 +56,15 @@ class _Call(Starting):
     """One call of an application.
 
     Attributes:
-        written: what it gave to `write`.
+        written: what it gave to `write`; None for nothing.
     """
 
-    __slots__ = ("written",)
-
-    def __init__(self) -> None:
-        self.head = None
-        self.is_sent = False
-        self.written: list[bytes] = []
+    written: list[bytes] | None = None
 
     def write(self, data: bytes) -> object:
         self.is_sent = True
+        if self.written is None:
+            self.written = []
         self.written.append(content_of(data))
         return None
 
@@ -77,11 +73,11 @@ def _answer_of(call: _Call, result: Iterable[bytes], *, is_head: bool) -> Answer
     """Make an answer of any iterable: of one piece if it is one, else of pieces that are still to come."""
     rest = _Rest(call, result)
     try:
-        if isinstance(result, FileWrapper) and not call.written and (region := result.region()) is not None:
+        if isinstance(result, FileWrapper) and not call.is_sent and (region := result.region()) is not None:
             answer = file_answer(call.said(), region)
             rest.close()
             return answer
-        parts = call.written
+        parts = call.written = call.written or []
         if not parts:
             parts.extend(rest.take())  # some call `start_response` only now
         head = call.said()
@@ -137,7 +133,7 @@ class _Rest:
         return self
 
     def __next__(self) -> bytes:
-        head, parts = self._call.said(), self._call.written
+        head, parts = self._call.said(), self._call.written or []
         if not parts:
             parts = self.take()
         if not parts:

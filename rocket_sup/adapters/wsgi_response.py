@@ -125,11 +125,9 @@ class Starting:
         is_sent: the head is on its way: it cannot be taken back.
     """
 
-    __slots__ = ("head", "is_sent")
-
-    def __init__(self) -> None:
-        self.head: Head | None = None
-        self.is_sent = False
+    # Defaults of the class: to be made costs nothing.
+    head: Head | None = None
+    is_sent = False
 
     def start_response(
         self, status: str, headers: Iterable[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -208,8 +206,10 @@ def whole_answer(head: Head, content: bytes, *, is_head: bool) -> Answer:
         LocalProtocolError: Content-Length said something else.
     """
     answer = Answer(head.status, head.fields, content)
-    answer.closes = head.closes
-    answer.has_date = head.has_date
+    if head.closes:
+        answer.closes = True
+    if head.has_date:
+        answer.has_date = True
     if head.length not in (-1, len(content)):
         if is_head:  # what GET would have; PEP 3333 leaves it to the application not to make it
             answer.length = head.length
