@@ -22,6 +22,7 @@ TITLES = {
     "engine": "Engines: the wire behind one contract",
     "tree": "The tree: knows no HTTP",
     "wire": "The wire: knows no processes",
+    "client": "The client: asks other servers, knows nothing of this one",
     "shared": "Shared: knows neither",
 }
 
