@@ -6,15 +6,22 @@ file open until it was sent. Which parts are sent was decided by `http/selection
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import secrets
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from rocket_sup.http.mediatypes import media_type_of
 from rocket_sup.http.ranges import Span
-from rocket_sup.http.selection import Representation
+from rocket_sup.http.selection import Ask, Representation, select
+from rocket_sup.http.semantics import http_date
 from rocket_sup.http.validators import Validators
-from rocket_sup.rootdir import File
+from rocket_sup.rootdir import File, open_file
+from rocket_sup.sources import FileSource, FileSpan
 
 # Larger files are sent by the kernel: from here on a copy costs more than the calls that avoid it.
 MAX_WHOLE: Final = 64 * 1024
@@ -47,6 +54,65 @@ def cut(content: bytes, parts: Sequence[bytes | Span]) -> bytes:
     if len(parts) == 1 and parts[0] == Span(0, len(content)):
         return content
     return b"".join(part if isinstance(part, bytes) else content[part.offset : part.end] for part in parts)
+
+
+def source_of_parts(file: File, parts: Sequence[bytes | Span]) -> FileSource:
+    """Have the kernel send parts of an open file, which belongs to the source from now on."""
+    spans = [part if isinstance(part, bytes) else FileSpan(part.offset, part.count) for part in parts]
+    return FileSource.of_parts(file.release(), spans)
+
+
+@dataclass(frozen=True, slots=True)
+class FileAnswer:
+    """What a file answers, as `Response.file` needs it.
+
+    Attributes:
+        fields: names and values, Content-Type among them when there is content.
+        body: None for none.
+    """
+
+    status: int
+    fields: list[tuple[str, str]]
+    body: bytes | str | FileSource | None
+
+
+def file_answer(path: str | os.PathLike[str], ask: Ask, *, media_type: str | None) -> FileAnswer:
+    """Open a file and select what of it answers a request.
+
+    Args:
+        path: is trusted.
+        ask: what the request says about conditions and parts.
+        media_type: by the end of the name when None.
+
+    Raises:
+        OSError: there is no such file, it may not be read, or it is no regular file.
+    """
+    file = open_file(path)
+    kind = media_type_of(os.fspath(path)) if media_type is None else media_type
+    there = representation_of(file, kind, wall_s=time.time())
+    selection = select(ask, there, make_boundary)
+    validators = there.validators
+    fields = [("ETag", validators.etag)]
+    if selection.status == 412:
+        return FileAnswer(412, [], "the file is not what the request expects (RFC 9110 §13.1)\n")
+    if selection.status == 416:
+        text = "the file has no such part (RFC 9110 §14.2)\n"
+        return FileAnswer(416, [("Content-Range", selection.content_range)], text)
+    if selection.status == 304:
+        return FileAnswer(304, fields, None)
+    fields.append(("Accept-Ranges", "bytes"))
+    if validators.modified_s is not None:
+        fields.append(("Last-Modified", http_date(validators.modified_s)))
+    fields.append(("Content-Type", selection.media_type))
+    if selection.content_range:
+        fields.append(("Content-Range", selection.content_range))
+    if there.size > MAX_WHOLE:
+        return FileAnswer(selection.status, fields, source_of_parts(file, selection.parts))
+    content = file.read(there.size)
+    file.close()
+    if len(content) < there.size:
+        raise OSError(errno.EIO, "the file became shorter while it was read", os.fspath(path))
+    return FileAnswer(selection.status, fields, cut(content, selection.parts))
 
 
 def make_boundary() -> str:

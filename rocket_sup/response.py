@@ -9,18 +9,26 @@ that are not final, and framing fields, which belong to the connection alone.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 import orjson
 
 from rocket_sup.errors import LocalProtocolError
+from rocket_sup.filebody import file_answer
+from rocket_sup.http.disposition import content_disposition
 from rocket_sup.http.grammar import SENDABLE_NAME, SENDABLE_VALUE
 from rocket_sup.http.headers import Headers, HeaderSource
+from rocket_sup.http.selection import Ask, ask_of
 from rocket_sup.http.semantics import BINARY, HTML, JSON, TEXT, Encoder, has_content
+from rocket_sup.http.validators import Conditions
 from rocket_sup.sources import FileSource, Pieces, Stream, TrailerSource, source_of
+
+if TYPE_CHECKING:
+    from rocket_sup.request import Request
 
 _BLANK: Final = re.compile("[\x00-\x20\x7f]")
 R = TypeVar("R")
@@ -95,6 +103,39 @@ class Response:
                 f"length={length}: must not be negative, and excludes trailers (RFC 9110 §6.5)"
             )
         return cls(Stream(source, length=length, trailers=trailers), status, headers)
+
+    @classmethod
+    def file(
+        cls,
+        path: str | os.PathLike[str],
+        request: Request | None = None,
+        *,
+        download: str | None = None,
+        media_type: str | None = None,
+        headers: HeaderSource | None = None,
+    ) -> Response:
+        """Answer with a file: from memory when it is small, else sent by the kernel.
+
+        Args:
+            path: on disk. It is trusted: what a client may name is confined by `Router.static`.
+            request: the GET or HEAD to answer. With it, what the client has is not sent again (304), and a
+                part is sent if it asks for one (206); it may also be 412 or 416.
+            download: the client is to keep it under this name, in any script.
+            media_type: by the end of the path when None.
+            headers: further fields of an answer with content or of a 304.
+
+        Raises:
+            OSError: there is no such file, it may not be read, or it is no regular file.
+        """
+        ask = Ask(Conditions()) if request is None else ask_of(request.method, request.headers)
+        answer = file_answer(path, ask, media_type=media_type)
+        response = cls(answer.body, answer.status, answer.fields)
+        if answer.status < 400:
+            for name, value in Headers(headers).items():
+                response.headers[name] = value
+            if download is not None and answer.status != 304:
+                response.headers["Content-Disposition"] = content_disposition(download)
+        return response
 
     @classmethod
     def redirect(cls, location: str, status: int = 303, headers: HeaderSource | None = None) -> Response:

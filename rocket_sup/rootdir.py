@@ -60,9 +60,14 @@ class File:
             at += len(piece)
         return b"".join(pieces)
 
+    def release(self) -> int:
+        """Give the descriptor away; whoever has it now closes it."""
+        fd, self.fd = self.fd, -1
+        return fd
+
     def close(self) -> None:
         """Close it; a second time does nothing."""
-        fd, self.fd = self.fd, -1
+        fd = self.release()
         if fd >= 0:
             os.close(fd)
 

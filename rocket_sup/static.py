@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from rocket_sup.filebody import MAX_WHOLE, SETTLED_S, cut, make_boundary, representation_of
+from rocket_sup.filebody import MAX_WHOLE, SETTLED_S, cut, make_boundary, representation_of, source_of_parts
 from rocket_sup.filecache import Cache, Entry, Variant
 from rocket_sup.http.headers import Headers
 from rocket_sup.http.mediatypes import media_type_of, with_charset
@@ -340,11 +340,12 @@ def answer_of(variant: Variant, selection: Selection, file: File | None) -> Answ
         fields.append(f"Content-Type: {selection.media_type}\r\n".encode("latin-1"))
     if selection.content_range:
         fields.append(f"Content-Range: {selection.content_range}\r\n".encode("ascii"))
-    if variant.content is not None:
-        return Answer(status, b"".join(fields), cut(variant.content, selection.parts))
-    return Answer(
-        status, b"".join(fields), cut(file.read(variant.there.size) if file else b"", selection.parts)
-    )
+    if file is None:
+        return Answer(status, b"".join(fields), cut(variant.content or b"", selection.parts))
+    answer = Answer(status, b"".join(fields))
+    answer.length = selection.length
+    answer.source = source_of_parts(file, selection.parts)
+    return answer
 
 
 def _stands_for(sibling: File, file: File) -> bool:

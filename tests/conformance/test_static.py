@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rocket_sup.request import Request
+from rocket_sup.response import Response
 from rocket_sup.router import Router
 from tests.conformance.server import Answer, Client, Server
 
@@ -514,3 +516,136 @@ def test_curl_keeps_what_it_has(serve: Serve, site: Path, tmp_path: Path) -> Non
     ]
 
     assert ["200", "304"] == codes
+
+
+# -- files that handlers answer with
+
+
+@pytest.fixture
+def handed(serve: Serve, site: Path) -> Client:
+    """A server whose handlers answer with files, in each way of being called."""
+    app = Router()
+
+    @app.get("/plain/:name")
+    def plain(req: Request) -> Response:
+        return Response.file(site / req.path_params["name"], req, headers={"Cache-Control": "no-cache"})
+
+    @app.get("/async/:name")
+    async def soon(req: Request) -> Response:
+        return Response.file(site / req.path_params["name"], req)
+
+    @app.get("/thread/:name", blocking=True)
+    def in_thread(req: Request) -> Response:
+        return Response.file(site / req.path_params["name"], req)
+
+    @app.get("/kept/:name")
+    def kept(req: Request) -> Response:
+        return Response.file(
+            site / req.path_params["name"], download="caf\u00e9.txt", media_type="text/x-odd"
+        )
+
+    return serve(app).connect()
+
+
+@pytest.mark.parametrize("way", ["plain", "async", "thread"])
+@pytest.mark.parametrize(("name", "content"), [("hello.txt", b"Hello, file!"), ("large.bin", LARGE)])
+def test_a_handler_answers_with_a_file(handed: Client, way: str, name: str, content: bytes) -> None:
+    """Whole, not again, in part, in parts, for HEAD, and refused."""
+    path = f"/{way}/{name}"
+    whole = get(handed, path)
+    assert (200, content) == (whole.status, whole.body)
+    assert DATE == whole.get("last-modified")
+
+    assert 304 == get(handed, path, f"If-None-Match: {whole.get('etag')}").status
+    assert (206, content[2:5]) == ((part := get(handed, path, "Range: bytes=2-4")).status, part.body)
+    assert 412 == get(handed, path, 'If-Match: "x"').status
+    missing = get(handed, path, f"Range: bytes={len(content)}-")
+    assert (416, f"bytes */{len(content)}") == (missing.status, missing.get("content-range"))
+    head = get(handed, path, method="HEAD")
+    assert (str(len(content)), b"") == (head.get("content-length"), head.body)
+    if name == "large.bin":
+        parts = get(handed, path, "Range: bytes=0-1,100000-100001")
+        assert (parts.get("content-type") or "").startswith("multipart/byteranges; boundary=")
+        assert content[100000:100002] in parts.body
+
+
+def test_a_download_has_a_name(handed: Client) -> None:
+    """In any script, with a type of one's own; without the request there are no conditions."""
+    answer = get(handed, "/kept/hello.txt", "If-None-Match: *", "Range: bytes=0-0")
+
+    assert (200, "text/x-odd") == (answer.status, answer.get("content-type"))
+    expected = "attachment; filename=\"caf_.txt\"; filename*=UTF-8''caf%C3%A9.txt"
+    assert expected == answer.get("content-disposition")
+    assert "no-cache" == get(handed, "/plain/hello.txt", "If-None-Match: *").get("cache-control")
+
+
+def test_a_file_that_is_not_there_is_the_handlers_matter(handed: Client) -> None:
+    """It asked for it: 500, unless it says something else."""
+    assert 500 == get(handed, "/plain/nothing").status
+
+
+def test_a_file_truncated_while_it_is_sent_cuts_the_connection(serve: Serve, tmp_path: Path) -> None:
+    """What has come cannot look whole."""
+    root = tmp_path / "big"
+    root.mkdir()
+    size = 64 * 1024 * 1024  # more than all buffers between us
+    with open(root / "x", "wb") as file:
+        file.truncate(size)
+    client = serve(router_of(root)).connect()
+    client.send(b"GET /s/x HTTP/1.1\r\nHost: a\r\n\r\n")
+    first = client.socket.recv(65536)
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    os.truncate(root / "x", 1000)
+
+    received = len(first)
+    try:
+        while piece := client.socket.recv(1 << 20):
+            received += len(piece)
+    except ConnectionResetError:
+        pass
+    assert received < size
+
+
+def test_a_file_replaced_while_it_is_sent_stays_what_it_was(serve: Serve, tmp_path: Path) -> None:
+    """The open file is sent to its end; the next answer is the new one."""
+    root = tmp_path / "big"
+    root.mkdir()
+    (root / "x").write_bytes(b"a" * 32_000_000)
+    client = serve(router_of(root)).connect()
+    client.send(b"GET /s/x HTTP/1.1\r\nHost: a\r\n\r\n")
+    (tmp_path / "new").write_bytes(b"b" * 100_000)
+    (tmp_path / "new").replace(root / "x")
+    body = client.read().body
+
+    assert body in (b"a" * 32_000_000, b"b" * 100_000)
+    assert b"b" * 100_000 == get(client, "/s/x").body
+
+
+def test_descriptors_are_given_back(serve: Serve, site: Path) -> None:
+    """After whole answers, parts, HEAD, 304, and clients that leave in the middle."""
+    (site / "huge").touch()
+    os.truncate(site / "huge", 256 * 1024 * 1024)
+    server = serve(router_of(site))
+    client = server.connect()
+    get(client, "/s/large.bin")
+
+    def names() -> set[str]:
+        found = set()
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                found.add(os.readlink(f"/proc/self/fd/{fd}"))
+            except FileNotFoundError:
+                continue
+        return found
+
+    for _ in range(3):
+        get(client, "/s/large.bin")
+        get(client, "/s/large.bin", method="HEAD")
+        get(client, "/s/large.bin", "If-None-Match: *")
+        get(client, "/s/large.bin", "Range: bytes=0-0,5000-5001")
+        leaving = server.connect().send(b"GET /s/huge HTTP/1.1\r\nHost: a\r\n\r\n")
+        leaving.socket.recv(1000)
+        leaving.close()
+
+    server.wait_until(lambda: not {str(site / "large.bin"), str(site / "huge")} & names())

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rocket_sup.filebody import SETTLED_S, cut, make_boundary, representation_of
+import pytest
+
+from rocket_sup.filebody import MAX_WHOLE, SETTLED_S, cut, file_answer, make_boundary, representation_of
+from rocket_sup.http.headers import Headers
 from rocket_sup.http.ranges import Span
-from rocket_sup.http.selection import Representation
+from rocket_sup.http.selection import Representation, ask_of
 from rocket_sup.rootdir import open_file
+from rocket_sup.sources import FileSource, FileSpan
 
 NOW = 2_000_000_000.0
 
@@ -63,3 +67,63 @@ def test_parts_of_content() -> None:
 def test_boundaries_are_not_guessed() -> None:
     """Each is another one."""
     assert make_boundary() != make_boundary()
+
+
+ANY = ask_of("GET", Headers())
+
+
+def test_a_small_file_is_read(tmp_path: Path) -> None:
+    """With its validators and its type, or another one."""
+    path = tmp_path / "x.html"
+    path.write_bytes(b"<p>")
+    os.utime(path, (1000, 1000))
+    answer = file_answer(path, ANY, media_type=None)
+    fields = dict(answer.fields)
+
+    assert (200, b"<p>") == (answer.status, answer.body)
+    assert ("text/html; charset=utf-8", "bytes") == (fields["Content-Type"], fields["Accept-Ranges"])
+    assert "Thu, 01 Jan 1970 00:16:40 GMT" == fields["Last-Modified"]
+    assert "a/b" == dict(file_answer(str(path), ANY, media_type="a/b").fields)["Content-Type"]
+
+
+def test_a_large_file_stays_open_until_it_is_sent(tmp_path: Path) -> None:
+    """Its source has the descriptor."""
+    path = tmp_path / "x"
+    path.write_bytes(b"x" * (MAX_WHOLE + 1))
+    answer = file_answer(path, ask_of("GET", Headers({"Range": "bytes=1-2,1000-"})), media_type="a/b")
+
+    assert isinstance(answer.body, FileSource)
+    assert 206 == answer.status
+    assert [FileSpan(1, 2), FileSpan(1000, MAX_WHOLE - 999)] == [
+        part for part in answer.body.parts if isinstance(part, FileSpan)
+    ]
+    assert os.fstat(answer.body.fd).st_size == MAX_WHOLE + 1
+    answer.body.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "field", "value"),
+    [(304, "If-None-Match", "*"), (412, "If-Match", '"x"'), (416, "Range", "bytes=9-")],
+)
+def test_what_is_not_sent(tmp_path: Path, status: int, field: str, value: str) -> None:
+    """Known, unexpected, not there: no descriptor stays open for it."""
+    path = tmp_path / "x"
+    path.write_bytes(b"x")
+    before = os.listdir("/proc/self/fd")
+    answer = file_answer(path, ask_of("GET", Headers({field: value})), media_type=None)
+
+    assert (status, status == 304) == (answer.status, answer.body is None)
+    assert ("Content-Range", "bytes */1") in answer.fields or status != 416
+    assert before == os.listdir("/proc/self/fd")
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less than was announced is never sent as if it were all."""
+    path = tmp_path / "x"
+    path.write_bytes(b"xx")
+    monkeypatch.setattr(os, "pread", lambda fd, count, at: b"")
+
+    with pytest.raises(OSError, match="shorter"):
+        file_answer(path, ANY, media_type=None)
