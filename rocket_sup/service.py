@@ -138,7 +138,7 @@ class Service:
         self.on_stop_accepting = on_stop_accepting
         self.record_in_flight = record_in_flight or _record_nothing
         self.connections: set[Connection] = set()
-        self.sessions = Sessions()
+        self.sessions = Sessions(config.websocket)
         self.is_draining = False
         self.heads = Heads(ENCODERS)
         self.witness = Witness()

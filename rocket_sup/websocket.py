@@ -7,6 +7,7 @@ what it sends before it waits again leaves in one write. `wslink.py` has the ins
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import orjson
@@ -215,7 +216,8 @@ class WebSocket(SocketLink):
             frame = self._frames.pack_bytes(message)
         else:
             frame = self._frames.pack_bytes(bytes(message))
-        self._put(frame)
+        if self._put(frame):
+            await asyncio.sleep(0)
 
     async def send_json(self, document: object) -> None:
         """Send a JSON document as a text message; see `send`."""

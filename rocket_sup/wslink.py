@@ -40,6 +40,7 @@ class SocketLink:
         close_code: why it ended, as in the first Close that was seen; 1005 without a code, 1006 when there
             was none. None while it lasts.
         close_reason: the text with it.
+        has_cancelled: the handler was, because it did not end after its client had left.
     """
 
     __slots__ = (
@@ -68,12 +69,14 @@ class SocketLink:
         "_timer",
         "close_code",
         "close_reason",
+        "has_cancelled",
     )
 
     def __init__(self, conduit: Conduit, config: WebSocketConfig) -> None:
         """Stand before the answer; in the task of the handler."""
         self.close_code: int | None = None
         self.close_reason = ""
+        self.has_cancelled = False
         self._conduit = conduit
         self._config = config
         self._state = SocketState.OFFERED
@@ -290,15 +293,19 @@ class SocketLink:
 
     # -- sending
 
-    def _put(self, frame: bytes) -> None:
-        """Send with whatever else is sent in this turn."""
+    def _put(self, frame: bytes) -> bool:
+        """Send with whatever else is sent in this turn; True when it is so much that others should have a
+        turn.
+        """
         self._out.append(frame)
         self._gathered += len(frame)
         if self._gathered > _GATHERED_BYTES:
             self._flush()
-        elif not self._is_waking and not self._is_flush_due:
+            return True
+        if not self._is_waking and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._on_flush_due)
+        return False
 
     def _on_flush_due(self) -> None:
         self._is_flush_due = False
@@ -403,4 +410,5 @@ class SocketLink:
 
     def _on_handler_late(self) -> None:
         if self._handler is not None:
+            self.has_cancelled = True
             self._handler.cancel()

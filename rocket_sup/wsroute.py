@@ -166,7 +166,7 @@ async def converse(socket: WebSocket, conversation: Awaitable[object]) -> object
     try:
         result = await conversation
     except BaseException as error:
-        if not _is_closed(error):
+        if not (_is_closed(error) or (socket.has_cancelled and isinstance(error, asyncio.CancelledError))):
             socket.forget_handler()
             if socket.state is not SocketState.OFFERED and not socket.is_refused:
                 socket.fail(1011, "the application failed")

@@ -88,6 +88,23 @@ def test_much_that_is_sent_in_one_turn_is_written_meanwhile() -> None:
     scene(act)
 
 
+def test_a_handler_that_sends_on_and_on_lets_others_have_their_turn() -> None:
+    """Also where its client takes everything at once."""
+
+    async def act(conduit: FakeConduit, socket: WebSocket) -> None:
+        await accepted(conduit, socket)
+
+        async def pour() -> None:
+            while True:
+                await socket.send(bytes(1000))
+
+        task = asyncio.create_task(pour())
+        await conduit.until_written(3)
+        task.cancel()
+
+    scene(act)
+
+
 def test_a_client_that_is_too_fast_has_to_wait() -> None:
     """Until half of what waits was taken."""
 
