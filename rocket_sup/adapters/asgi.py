@@ -7,9 +7,12 @@ task, no queue, no event. Only an application that suspends with a whole answer 
 sends content in pieces, has its answer written to the conduit (`asgi_exchange.py`); WebSockets have a module
 of their own (`asgi_websocket.py`).
 
-Specified in the ASGI specification 3.0, HTTP and WebSocket message format 2.3. That is deliberate: from 2.4
-on, frameworks rely on `send` to learn that a client has left, and a producer that waits for its own source
-would not be cancelled; under 2.3 they listen. `send` raises OSError all the same.
+Two versions of the message format are announced. From 2.4 on frameworks rely on `send` to learn that a client
+has left, so that a producer that waits for its own source would never hear of it; under 2.3 they listen with
+`receive` while they answer, and would swallow content that the application still reads. So it is 2.3 for GET
+and HEAD, and 2.4 where there may be content. `send` raises OSError in either.
+
+Specified in the ASGI specification 3.0, HTTP and WebSocket message format.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 ServerAddress = tuple[str, int | None]
 
 # Shared by all scopes: the specification gives applications a dictionary, and no reason to write into it.
-_VERSION: Final = {"version": "3.0", "spec_version": "2.3"}
+_LISTENS: Final = {"version": "3.0", "spec_version": "2.3"}
+_SENDS: Final = {"version": "3.0", "spec_version": "2.4"}
+_VERSIONS: Final = {"GET": _LISTENS, "HEAD": _LISTENS}
 _HTTP_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     "http.response.trailers": {},
     "http.response.early_hint": {},
@@ -99,12 +104,13 @@ class _Site:
         exchange = HttpExchange(request, conduit, self._memory)
         path = request.path
         client = request.client
+        method = request.method
         running = self._app(
             {
                 "type": "http",
-                "asgi": _VERSION,
+                "asgi": _VERSIONS.get(method, _SENDS),
                 "http_version": request.http_version,
-                "method": request.method,
+                "method": method,
                 "scheme": "http",
                 "path": self._outer_path + (unquote(path) if "%" in path else path),
                 "raw_path": self._raw_outer_path + path.encode("ascii"),

@@ -57,6 +57,12 @@ def test_the_scope_is_complete() -> None:
     }
 
 
+@pytest.mark.parametrize(("method", "version"), [("GET", "2.3"), ("HEAD", "2.3"), ("POST", "2.4")])
+def test_who_may_have_content_need_not_listen(method: str, version: str) -> None:
+    """Frameworks that listen while they answer would swallow it."""
+    assert scope_of(request(f"{method} / HTTP/1.1"))["asgi"]["spec_version"] == version
+
+
 @pytest.mark.parametrize(
     ("client", "expected"),
     [(PEER, PEER), (("::1", 5, 0, 0), ("::1", 5)), ("", None), ("/run/peer", None)],
