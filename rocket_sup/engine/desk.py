@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from rocket_sup.conduit import Receiver
 from rocket_sup.dispatch import decide, refusal
 from rocket_sup.engine.contract import WireBrief
 from rocket_sup.errors import RemoteProtocolError, TransportError
@@ -22,6 +23,8 @@ from rocket_sup.hooks import Client, SetupDecision, host_of
 from rocket_sup.request import Request
 from rocket_sup.response import Answer
 from rocket_sup.router import Handler, Route
+from rocket_sup.sessions import Sessions
+from rocket_sup.streaming import stream_answer
 
 if TYPE_CHECKING:
     from rocket_sup.accesslog import AccessLog
@@ -39,6 +42,9 @@ class Desk:
 
     Attributes:
         routes: every route and the fallback; native code finds a route among them by identity.
+        sole_route: serves every request, if there is such a route.
+        sessions: the long conversations of the wire.
+        stream_answer: makes the coroutine that writes an answer whose content comes in pieces.
         context: every handler runs in a copy of it.
         is_awaitable: tells an awaitable result from one to be written.
         places: what `Places.share` gave; None where nobody counts.
@@ -51,6 +57,7 @@ class Desk:
 
     is_awaitable = staticmethod(inspect.isawaitable)
     refusal = staticmethod(refusal)
+    stream_answer = staticmethod(stream_answer)
 
     def __init__(self, brief: WireBrief, *, wake: Callable[[], None] | None = None) -> None:
         router, config = brief.router, brief.config
@@ -64,6 +71,8 @@ class Desk:
         self.max_body: int = config.server.max_body
         self.routes: list[Route] = router.all_routes()
         self.error_pages = router.error_pages
+        self.sole_route: Route | None = router.sole_route
+        self.sessions = Sessions()
         self.has_pre_routing: bool = bool(router.hooks.pre_routing)
         self.has_setup: bool = bool(router.hooks.setup)
         self.has_teardown: bool = bool(router.hooks.teardown)
@@ -108,14 +117,36 @@ class Desk:
         """Make a coroutine of any awaitable."""
         return await awaitable
 
+    # --- lent exchanges ---
+
+    @staticmethod
+    def content_error(status: int, reason: str) -> RemoteProtocolError:
+        """Make what a receiver is told of a fault in the content."""
+        return RemoteProtocolError(reason, status=status)
+
+    @staticmethod
+    def tell_gone(receiver: Receiver, kind: str, status: int, text: str, given: Exception | None) -> None:
+        """Tell a receiver that its connection is gone.
+
+        Args:
+            kind: with status and text as of `tear_down`.
+            given: what it was aborted with; comes before anything else.
+        """
+        receiver.on_gone(given or _error_of(kind, status, text))
+
     # --- threads ---
+
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        """The threads of the wire; made when they are first needed."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rocket-handler")
+        return self._executor
 
     def start_thread(self, handler: Handler, request: Request, token: int) -> Future[object]:
         """Call a blocking handler in a thread; its result is delivered on the loop, under the token."""
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rocket-handler")
         context = self.context.copy()
-        future: Future[object] = self._executor.submit(context.run, handler, request)
+        future: Future[object] = self.executor.submit(context.run, handler, request)
         future.add_done_callback(lambda done: self._on_thread_done(done, token))
         return future
 

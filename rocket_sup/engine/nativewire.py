@@ -14,6 +14,7 @@ from rocket_sup.engine.contract import Counts, Doorman, WireBrief
 from rocket_sup.engine.desk import Desk
 from rocket_sup.engine.doorman import NativeDoorman
 from rocket_sup.hooks import Client
+from rocket_sup.sessions import Sessions
 
 _ROUNDS: Final = 2  # batches in one callback of a loop that is not ours; more starved a 2 ms timer, measured
 _TICK_S: Final = 0.25  # deadlines are looked at this often
@@ -48,6 +49,11 @@ class NativeWire:
         """See `Wire`."""
         counts: Counts = self._http
         return counts
+
+    @property
+    def sessions(self) -> Sessions:
+        """See `Wire`."""
+        return self._desk.sessions
 
     @property
     def is_draining(self) -> bool:
@@ -129,6 +135,7 @@ class NativeWire:
     def drain(self) -> None:
         """See `Wire`."""
         self._http.drain()
+        self._desk.sessions.drain()
 
     def abort_all(self) -> None:
         """See `Wire`."""

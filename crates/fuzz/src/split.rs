@@ -3,9 +3,13 @@
 //! The connection is the real one (`rocket_core::http1`), with an application that writes down what it is asked,
 //! and a shell that sends everything at once and never looks at a clock.
 
+use std::rc::Rc;
+
 use rocket_core::fault::Fault;
 use rocket_core::head::{Head, Path};
-use rocket_core::http1::{After, App, Connection, Intake, Moment, Reply, Settings, Terms, Timeouts, Why};
+use rocket_core::http1::{
+    After, App, Connection, Finish, Intake, Lease, Moment, News, Reply, Settings, Terms, Timeouts, Why,
+};
 
 use crate::input::Input;
 
@@ -124,6 +128,16 @@ impl App for Recorder {
         Self::reply(story, Asked { content: Some(content.to_vec()), ..asked }, terms, output)
     }
 
+    fn lend(&self, _: &mut Story, _: Asked, _: &Rc<Lease>, _: Terms, _: &mut Vec<u8>) -> Reply<()> {
+        unreachable!("nothing is lent");
+    }
+
+    fn tell(&self, (): &(), _: News<'_>) {}
+
+    fn finished(&self, _: &mut Story, (): (), _: &Lease, _: Finish, _: Terms) -> bool {
+        true
+    }
+
     fn refuse(&self, story: &mut Story, fault: &Fault, _: Option<Asked>, _: Terms, output: &mut Vec<u8>) {
         assert!(!story.is_refused, "once is enough");
         assert!((400..600).contains(&fault.status));
@@ -164,7 +178,7 @@ fn settle(connection: &mut Connection<Recorder>, settings: &Settings) {
     loop {
         connection.output.clear();
         if connection.is_waiting() {
-            connection.on_handled(settings, AT, |_, (), terms, _| !terms.keep_alive);
+            connection.on_handled(settings, AT, |_, (), terms, _| Reply::Done { closes: !terms.keep_alive });
         } else if connection.has_more {
             connection.go_on(&Recorder, settings, AT);
         } else {

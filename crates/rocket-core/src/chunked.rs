@@ -1,7 +1,8 @@
 //! Decode chunked content: a machine that takes received bytes and gives the content.
 //!
 //! Lines are matched against the grammar as a whole and end in CRLF; data is followed by exactly CRLF. Chunk
-//! extensions and trailers are checked, counted and thrown away: they change nothing. What has to be held to
+//! extensions are checked, counted and thrown away: they change nothing. Trailers are checked, counted and kept
+//! for whoever asks for them. What has to be held to
 //! find the end of a line is bounded by what is left of those two limits, and a chunk's size is compared with
 //! the limit before any of its data is kept. Specified in RFC 9112 §7.1.
 
@@ -43,6 +44,8 @@ pub struct Chunked {
     /// Bytes that extensions, then trailers, may still take.
     spare: usize,
     fields: usize,
+    /// The trailer fields, each preceded by CRLF; bounded like what they are counted against.
+    trailers: Vec<u8>,
 }
 
 impl Chunked {
@@ -56,6 +59,7 @@ impl Chunked {
             announced: 0,
             spare: limits.chunk_extensions,
             fields: 0,
+            trailers: Vec::new(),
         }
     }
 
@@ -88,6 +92,11 @@ impl Chunked {
             position = next;
         }
         Ok((self.state == State::Done).then_some(position))
+    }
+
+    /// The trailer fields so far, each preceded by CRLF.
+    pub fn take_trailers(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.trailers)
     }
 
     /// A whole line without its CRLF, and the index after that; None when its end has not come.
@@ -153,6 +162,8 @@ impl Chunked {
             _ => return Err(self.too_many_trailers()),
         }
         if octets::is_field_line(line) {
+            self.trailers.extend_from_slice(CRLF);
+            self.trailers.extend_from_slice(line);
             return Ok(());
         }
         Err(Fault::bad("a trailer is not a field line (RFC 9112 §7.1.2)"))

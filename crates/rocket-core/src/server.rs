@@ -14,7 +14,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use crate::driver::{Driver, Receive, Token};
-use crate::http1::{After, App, Connection, Millis, Moment, NEVER, Settings, Terms};
+use crate::http1::{After, App, Connection, Millis, Moment, NEVER, Part, Phase, Reply, Settings, Terms};
 use crate::places::Places;
 use crate::slab::Slab;
 use crate::wheel::Wheel;
@@ -23,6 +23,9 @@ pub use accepting::{Accepted, BATCH, Stop};
 
 /// Output memory that is kept for the next connection; a larger one is given back.
 const KEPT_OUTPUT: usize = 1 << 18;
+
+/// Of a file in one turn: what a fast client takes in less time than handlers need.
+const MOST_OF_A_FILE: u64 = 1 << 20;
 
 /// Deadlines are in seconds: a quarter late hurts nobody.
 const TICK: Millis = 250;
@@ -41,6 +44,8 @@ pub struct Server<A: App> {
     table: RefCell<Slab<Seat<A>>>,
     wheel: RefCell<Wheel>,
     more: RefCell<VecDeque<Token>>,
+    /// Connections whose borrowers have left something to be done.
+    touched: RefCell<Vec<Token>>,
     /// Connections to be cut when what is happening to them is over.
     doomed: RefCell<Vec<Token>>,
     output: RefCell<Vec<u8>>,
@@ -62,6 +67,7 @@ impl<A: App> Server<A> {
             table: RefCell::new(Slab::new()),
             wheel: RefCell::new(Wheel::new(now, TICK)),
             more: RefCell::new(VecDeque::new()),
+            touched: RefCell::new(Vec::new()),
             doomed: RefCell::new(Vec::new()),
             output: RefCell::new(Vec::new()),
             is_draining: Cell::new(false),
@@ -164,7 +170,7 @@ impl<A: App> Server<A> {
     pub fn on_handled(
         &self,
         token: Token,
-        write: impl FnOnce(&mut A::Guest, A::Running, Terms, &mut Vec<u8>) -> bool,
+        write: impl FnOnce(&mut A::Guest, A::Running, Terms, &mut Vec<u8>) -> Reply<A::Running>,
     ) {
         let Some(mut connection) = self.take(token) else { return };
         connection.on_handled(&self.settings, self.moment(), write);
@@ -173,7 +179,36 @@ impl<A: App> Server<A> {
 
     /// Something is left to be done without waiting for the driver.
     pub fn has_more(&self) -> bool {
-        !self.more.borrow().is_empty()
+        !self.more.borrow().is_empty() || !self.touched.borrow().is_empty()
+    }
+
+    /// A borrower has left something to be done in the lease of a connection: true if nobody had before him.
+    pub fn touch(&self, token: Token) -> bool {
+        let mut touched = self.touched.borrow_mut();
+        touched.push(token);
+        touched.len() == 1
+    }
+
+    /// Somebody has something to be done before the driver waits.
+    pub fn is_touched(&self) -> bool {
+        !self.touched.borrow().is_empty()
+    }
+
+    /// Do what borrowers have left to be done: many pieces that were written one after the other leave in one send.
+    /// True if there was something.
+    pub fn flush(&self) -> bool {
+        let touched = mem::take(&mut *self.touched.borrow_mut());
+        let mut has_acted = false;
+        for token in touched {
+            let Some(connection) = self.take(token) else { continue };
+            if connection.is_touched() {
+                has_acted = true;
+                self.finish(token, connection);
+            } else {
+                self.put(token, connection);
+            }
+        }
+        has_acted
     }
 
     /// Serve what was held back, those first who wait longest: one connection, and more until the time is over.
@@ -317,8 +352,15 @@ impl<A: App> Server<A> {
         if !self.doomed.borrow().is_empty() {
             self.judge(token, &mut connection);
         }
+        let is_lent = connection.phase == Phase::Lent;
+        if is_lent {
+            connection.settle_lease(&self.app, &self.settings, self.moment());
+        }
         if connection.after != After::Abort && !connection.output.is_empty() {
             self.send(token, &mut connection);
+        }
+        if is_lent && connection.after != After::Abort {
+            self.serve_borrower(token, &mut connection);
         }
         if connection.after != After::Stay
             && (connection.output.is_empty() || connection.after == After::Abort)
@@ -354,6 +396,45 @@ impl<A: App> Server<A> {
         }
     }
 
+    /// Send what a borrower wants sent of a file, and tell him if there is room.
+    fn serve_borrower(&self, token: Token, connection: &mut Connection<A>) {
+        if connection.output.is_empty()
+            && let Some(part) = connection.part()
+        {
+            self.send_part(token, connection, part);
+            if connection.is_touched() {
+                self.touched.borrow_mut().push(token);
+            }
+        }
+        if connection.after != After::Abort {
+            connection.tell_room(&self.app);
+        }
+    }
+
+    /// Send so much of a file as the socket takes, within bounds: others want to be served too.
+    fn send_part(&self, token: Token, connection: &mut Connection<A>, part: Part) {
+        let at = self.moment();
+        let most = part.left.min(MOST_OF_A_FILE) as usize;
+        let mut taken = 0;
+        let mut is_room = true;
+        while taken < most {
+            match sendfile(connection.fd, part.fd, part.offset + taken as u64, most - taken) {
+                Ok(0) => return connection.on_broken(libc::EIO), // shorter than was said
+                Ok(sent) => taken += sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    is_room = false;
+                    break;
+                }
+                Err(error) => return connection.on_broken(error.raw_os_error().unwrap_or(libc::EIO)),
+            }
+        }
+        self.app.count_bytes(0, taken);
+        connection.on_part_sent(taken as u64, is_room, &self.settings, at);
+        if connection.part().is_some() {
+            self.driver.borrow_mut().want_write(token, connection.fd);
+        }
+    }
+
     fn send(&self, token: Token, connection: &mut Connection<A>) {
         let at = self.moment();
         let taken = match self.driver.borrow_mut().send(connection.fd, connection.unsent()) {
@@ -385,6 +466,22 @@ impl<A: App> Server<A> {
             self.keep_output(mem::take(&mut connection.output));
         }
         connection.closed(&self.app);
+    }
+}
+
+/// Send a part of a file: bytes the socket has taken; zero at the end of the file.
+fn sendfile(socket: RawFd, file: RawFd, offset: u64, count: usize) -> io::Result<usize> {
+    let mut offset = offset.cast_signed();
+    loop {
+        // SAFETY: the kernel reads and writes one number, to which a valid pointer is given.
+        let sent = unsafe { libc::sendfile64(socket, file, &raw mut offset, count) };
+        if sent >= 0 {
+            return Ok(sent.cast_unsigned());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 

@@ -23,6 +23,14 @@ pub struct Written {
     pub closes: bool,
 }
 
+/// What became of a result.
+pub enum Wrote<'py> {
+    /// Its answer stands in the output.
+    Whole(Written),
+    /// It is an answer whose content comes in pieces: nothing is written.
+    Pieces(Bound<'py, PyAny>),
+}
+
 /// What an answer depends on besides the result of the handler.
 #[derive(Clone, Copy, Debug)]
 pub struct Answering<'a> {
@@ -61,20 +69,24 @@ impl Answers {
     ///
     /// # Errors
     /// It cannot become an answer; `out` is as before.
-    pub fn write(
+    pub fn write<'py>(
         &self,
-        py: Python<'_>,
-        result: &Bound<'_, PyAny>,
+        py: Python<'py>,
+        result: &Bound<'py, PyAny>,
         how: &Answering<'_>,
         out: &mut Vec<u8>,
-    ) -> PyResult<Written> {
+    ) -> PyResult<Wrote<'py>> {
         if let Some(written) = self.try_plain(result, how, out)? {
-            return Ok(written);
+            return Ok(Wrote::Whole(written));
         }
-        if result.is_instance(self.answer_class.bind(py))? {
-            return self.write_answer(result, how, out);
+        let answer = match result.is_instance(self.answer_class.bind(py))? {
+            true => result.clone(),
+            false => self.answer_from.bind(py).call1((result,))?,
+        };
+        if !answer.getattr(intern!(py, "source"))?.is_none() {
+            return Ok(Wrote::Pieces(answer));
         }
-        self.write_answer(&self.answer_from.bind(py).call1((result,))?, how, out)
+        self.write_answer(&answer, how, out).map(Wrote::Whole)
     }
 
     /// Append a `rocket_sup.response.Answer`.

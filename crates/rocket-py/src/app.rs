@@ -6,6 +6,7 @@
 
 mod answering;
 mod deciding;
+mod lending;
 mod running;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -22,13 +23,16 @@ use rocket_core::accept::Peer;
 use rocket_core::clock::monotonic_ns;
 use rocket_core::date::DateLine;
 use rocket_core::driver::Token;
-use rocket_core::http1::Terms;
+use rocket_core::http1::{Reply, Terms};
 use rocket_core::router::{Params, Router};
+use rocket_core::slab::Slab;
 use rocket_core::statistics::Statistics;
 
 use crate::answers::Answers;
 use crate::client::Client;
+use crate::conduit::Conduit;
 use crate::flight::Flight;
+use crate::http::Place;
 use crate::journal::Journal;
 use crate::request::Request;
 use crate::task::{NativeTask, TaskRuntime};
@@ -42,6 +46,8 @@ enum Manner {
     Coroutine,
     /// In a thread.
     Blocking,
+    /// A coroutine that borrows the exchange.
+    Conduit,
 }
 
 /// A route of the application.
@@ -49,6 +55,8 @@ struct Route {
     handler: Py<PyAny>,
     manner: Manner,
     max_body: u64,
+    /// See `rocket_sup.router.Route`.
+    outlives_client: bool,
     /// Of `path_params`; made when the route is first found.
     keys: OnceCell<Vec<Py<PyString>>>,
 }
@@ -84,12 +92,24 @@ struct Call {
 /// A request whose content is still to come.
 pub struct Asked {
     call: Call,
-    route: Rc<Route>,
+    wants: Wants,
+}
+
+/// What a request goes to once its content has come, or as it comes.
+enum Wants {
+    Route(Rc<Route>),
+    /// An answer whose content comes in pieces.
+    Answer(Py<PyAny>),
 }
 
 enum Work {
     Task(Py<NativeTask>),
     Thread(Py<PyAny>),
+    /// The exchange is lent; without a task when its handler has ended and only sending is left.
+    Lent {
+        task: Option<Py<NativeTask>>,
+        conduit: Py<Conduit>,
+    },
 }
 
 /// A handler that waits.
@@ -110,6 +130,8 @@ pub struct PyApp {
     routes: Vec<Rc<Route>>,
     /// By the address of the Python route, which the desk keeps alive.
     by_route: HashMap<usize, Rc<Route>>,
+    /// Serves every request, when nobody has to be asked.
+    sole_route: Option<Rc<Route>>,
     desk: Py<PyAny>,
     wake: Option<Py<PyAny>>,
     has_pre_routing: bool,
@@ -119,6 +141,9 @@ pub struct PyApp {
     context: Py<PyAny>,
     answers: Answers,
     tasks: Py<TaskRuntime>,
+    place: Place,
+    /// Conduits whose handlers have not ended, by the names of their tasks.
+    lent: RefCell<Slab<Py<Conduit>>>,
     params: RefCell<Params>,
     date: RefCell<DateLine>,
     /// Monotonic; when `date` is to be written anew.
@@ -139,7 +164,12 @@ impl PyApp {
     ///
     /// # Errors
     /// The desk is not one.
-    pub fn new(py: Python<'_>, desk: &Bound<'_, PyAny>, tasks: Py<TaskRuntime>) -> PyResult<Self> {
+    pub fn new(
+        py: Python<'_>,
+        desk: &Bound<'_, PyAny>,
+        tasks: Py<TaskRuntime>,
+        place: Place,
+    ) -> PyResult<Self> {
         let max_body = desk.getattr("max_body")?.extract()?;
         let wake: Option<Py<PyAny>> = desk.getattr("wake")?.extract()?;
         let mut routes = Vec::new();
@@ -157,9 +187,13 @@ impl PyApp {
         }
         let router = Router::new(patterns)
             .map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
+        let sole = desk.getattr("sole_route")?;
         Ok(Self {
             router,
             routes,
+            sole_route: by_route.get(&(sole.as_ptr() as usize)).cloned(),
+            place,
+            lent: RefCell::new(Slab::new()),
             by_route,
             wake,
             has_pre_routing: desk.getattr("has_pre_routing")?.is_truthy()?,
@@ -255,7 +289,7 @@ impl PyApp {
         self.fatal.take().map_or(Ok(()), Err)
     }
 
-    /// Answer with what a handler that waited came to: true when the connection ends after it.
+    /// Answer with what a handler that waited came to.
     pub fn conclude(
         &self,
         py: Python<'_>,
@@ -264,22 +298,22 @@ impl PyApp {
         result: PyResult<Bound<'_, PyAny>>,
         terms: Terms,
         output: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Reply<Running> {
         self.statistics.borrow_mut().in_flight -= 1;
         self.refresh();
         match result {
-            Ok(value) => self.respond(py, guest, &running.call, &value, terms, output),
+            Ok(value) => self.respond(py, guest, running.call, &value, terms, output),
             // Told to the loop by the step that raised it.
             Err(error)
                 if matches!(running.work, Work::Task(_))
                     && error.is_instance_of::<PyKeyboardInterrupt>(py) =>
             {
-                true
+                Reply::Done { closes: true }
             }
             // In a thread nobody is interrupted: whatever it raised is the handler's.
             Err(error) => match self.failure(py, &running.call, error) {
-                Some(answer) => self.respond(py, guest, &running.call, &answer, terms, output),
-                None => true,
+                Some(answer) => self.respond(py, guest, running.call, &answer, terms, output),
+                None => Reply::Done { closes: true },
             },
         }
     }
@@ -296,7 +330,9 @@ impl PyApp {
 }
 
 fn read_route(route: &Bound<'_, PyAny>, max_body: u64) -> PyResult<Route> {
-    let manner = if route.getattr("is_async")?.is_truthy()? {
+    let manner = if route.getattr("takes_conduit")?.is_truthy()? {
+        Manner::Conduit
+    } else if route.getattr("is_async")?.is_truthy()? {
         Manner::Coroutine
     } else if route.getattr("blocking")?.is_truthy()? {
         Manner::Blocking
@@ -307,6 +343,7 @@ fn read_route(route: &Bound<'_, PyAny>, max_body: u64) -> PyResult<Route> {
     Ok(Route {
         handler: route.getattr("handler")?.unbind(),
         manner,
+        outlives_client: route.getattr("outlives_client")?.is_truthy()?,
         max_body: own.unwrap_or(max_body),
         keys: OnceCell::new(),
     })

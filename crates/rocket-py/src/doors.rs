@@ -6,7 +6,7 @@ use pyo3::types::PyBytes;
 use rocket_core::head::parse_head;
 use rocket_core::limits::Limits;
 
-use crate::answers::{Answering, Answers};
+use crate::answers::{Answering, Answers, Wrote};
 use crate::client::Client;
 use crate::places::PyPlaces;
 use crate::request::Request;
@@ -60,7 +60,9 @@ fn write_answer<'py>(
     if written.is_err() && out != EARLIER {
         return Err(PyRuntimeError::new_err("half an answer was written"));
     }
-    let written = written?;
+    let Wrote::Whole(written) = written? else {
+        return Err(PyRuntimeError::new_err("the content comes in pieces"));
+    };
     let answer = out.strip_prefix(EARLIER).ok_or_else(|| PyRuntimeError::new_err("an answer was lost"))?;
     Ok((PyBytes::new(py, answer), written.status, written.body_bytes, written.closes))
 }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 use rocket_core::driver::Token;
-use rocket_core::http1::{App, Settings, Timeouts};
+use rocket_core::http1::{App, Reply, Settings, Timeouts};
 use rocket_core::limits::Limits;
 use rocket_core::server::{BATCH, Server, Stop};
 
@@ -40,7 +40,7 @@ impl Http {
         let place: Place = Place::default();
         let sink = Box::new(Hand(Rc::clone(&place)));
         let tasks = Py::new(py, TaskRuntime::new(&desk.getattr("loop")?, sink)?)?;
-        let app = PyApp::new(py, desk, tasks)?;
+        let app = PyApp::new(py, desk, tasks, Rc::clone(&place))?;
         let places = read_places(&desk.getattr("places")?)?;
         let server = Rc::new(Server::new(app, read_settings(desk)?, reactor.get().driver(), places));
         let _ = place.set(Rc::downgrade(&server));
@@ -208,7 +208,7 @@ fn accept(server: &Server<PyApp>, listening: RawFd, most: usize) -> (usize, &'st
 }
 
 /// Where the server will be found once it is made.
-type Place = Rc<OnceCell<Weak<Server<PyApp>>>>;
+pub type Place = Rc<OnceCell<Weak<Server<PyApp>>>>;
 
 /// Hands on what tasks come to.
 struct Hand(Place);
@@ -234,12 +234,35 @@ impl Sink for Hand {
 fn hand_over(py: Python<'_>, server: &Rc<Server<PyApp>>, token: Token, result: PyResult<Bound<'_, PyAny>>) {
     let app = server.app();
     app.refresh();
+    if PyApp::is_lent(token) {
+        return bring_back(py, server, token, result);
+    }
     let mut result = Some(result);
-    server.on_handled(token, |guest, running, terms, output| {
-        result.take().is_none_or(|result| app.conclude(py, guest, running, result, terms, output))
+    server.on_handled(token, |guest, running, terms, output| match result.take() {
+        Some(result) => app.conclude(py, guest, running, result, terms, output),
+        None => Reply::Cut,
     });
     if let Some(result) = result {
         app.drop_result(py, token, result);
+    }
+    if server.has_more() {
+        app.wake(py);
+    }
+}
+
+/// Bring what the handler of a lent exchange came to: it may have answered, and nobody may wait any more.
+fn bring_back(py: Python<'_>, server: &Rc<Server<PyApp>>, token: Token, result: PyResult<Bound<'_, PyAny>>) {
+    let app = server.app();
+    let Some(conduit) = app.take_lent(py, token) else { return };
+    let mut result = Some(result);
+    if !conduit.get().lease().is_over() {
+        server.on_handled(conduit.get().token(), |guest, running, terms, output| match result.take() {
+            Some(result) => app.conclude_lent(py, guest, running, result, terms, output),
+            None => Reply::Cut,
+        });
+    }
+    if let Some(Err(error)) = result {
+        app.blame(py, conduit.get().request(), error);
     }
     if server.has_more() {
         app.wake(py);
@@ -323,6 +346,14 @@ impl Resident for Residence {
             self.0.app().give_turns();
         }
         has_some
+    }
+
+    fn flush(&self) -> bool {
+        if !self.0.is_touched() {
+            return false;
+        }
+        self.0.app().refresh();
+        self.0.flush()
     }
 
     fn has_more(&self) -> bool {

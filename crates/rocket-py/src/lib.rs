@@ -3,6 +3,7 @@
 mod answers;
 mod app;
 mod client;
+mod conduit;
 mod doors;
 mod flight;
 mod http;
@@ -29,6 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<task::TaskRuntime>()?;
     module.add_class::<reactor::Reactor>()?;
     module.add_class::<http::Http>()?;
+    module.add_class::<conduit::Conduit>()?;
     module.add_class::<tcp::Tcp>()?;
     module.add_class::<tcp::TcpConnection>()?;
     module.add_class::<websocket::Frames>()?;

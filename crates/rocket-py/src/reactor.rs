@@ -52,6 +52,10 @@ pub trait Resident {
     fn on_acceptable(&self, _listener: u32) {}
     /// Do what was left for the next turn: one thing, and more until the time is over.
     fn go_on(&self, until_ns: u64);
+    /// Do what was left to be done before the driver waits; true if there was something.
+    fn flush(&self) -> bool {
+        false
+    }
     /// Something was left for the next turn.
     fn has_more(&self) -> bool;
     /// `select` is entered, or left: tasks that let others go first ask here for their turn, or ask the loop.
@@ -169,7 +173,10 @@ impl Reactor {
             return Ok(true); // a handler turns the reactor that called it
         }
         let mut ready = Vec::new();
-        let result = self.wait(py, Some(Duration::ZERO)).and_then(|()| self.run_batch(&mut ready));
+        let flushed = self.flush();
+        let result = flushed
+            .and_then(|_| self.wait(py, Some(Duration::ZERO)))
+            .and_then(|()| self.run_batch(&mut ready));
         self.is_inside.set(false);
         result?;
         Ok(self.has_more())
@@ -224,7 +231,11 @@ impl Reactor {
         let mut now = began;
         loop {
             // Before anything else of this round: what the loop had ready has run, and what comes is behind.
-            let patience = if self.give_turns()? { Some(Duration::ZERO) } else { self.patience(until, now) };
+            let has_given = self.give_turns()?;
+            // Also what is flushed may leave work for the loop.
+            let is_asked = self.flush()? && self.has_loop_work(py, timer)?;
+            let patience =
+                if has_given || is_asked { Some(Duration::ZERO) } else { self.patience(until, now) };
             self.wait(py, patience)?;
             self.run_batch(&mut ready)?;
             now = monotonic_ns();
@@ -244,6 +255,15 @@ impl Reactor {
         let has_given = resident.give_turns();
         resident.check()?;
         Ok(has_given)
+    }
+
+    /// See `Resident::flush`.
+    fn flush(&self) -> PyResult<bool> {
+        let resident = self.resident.borrow().clone();
+        let Some(resident) = resident else { return Ok(false) };
+        let has_acted = resident.flush();
+        resident.check()?;
+        Ok(has_acted)
     }
 
     /// How long the driver may wait.
@@ -321,6 +341,7 @@ impl Reactor {
         served?;
         resident.go_on(began + BATCH_NS);
         resident.on_time(resident.now_ns() / 1_000_000);
+        resident.flush();
         self.forget_unwatched(ready);
         resident.check()
     }

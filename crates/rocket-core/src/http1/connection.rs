@@ -2,9 +2,11 @@
 
 use std::os::fd::RawFd;
 
+use std::rc::Rc;
+
 use super::ending::{LINGER_TOTAL, after_ns};
 use super::serving::is_blank;
-use super::{App, Millis, Moment, NEVER, Receiving, Settings, Terms, Why};
+use super::{App, Lease, Millis, Moment, NEVER, Receiving, Reply, Settings, Terms, Why};
 use crate::fault::Fault;
 use crate::head::parse_head;
 
@@ -35,6 +37,8 @@ pub enum Phase {
     Content,
     /// A handler.
     Handler,
+    /// Whoever the exchange was lent to: content goes to him, and the answer comes from him, as it is made.
+    Lent,
     /// The client, to read the last answer and close; what it sends is forgotten.
     Linger,
 }
@@ -70,6 +74,8 @@ pub(super) struct Blocked {
 pub(super) struct Waiting<R> {
     pub(super) running: R,
     pub(super) terms: Terms,
+    /// What the exchange was lent by.
+    pub(super) lease: Option<Rc<Lease>>,
 }
 
 /// One client. `G` is what the application keeps for it; see `App`.
@@ -154,7 +160,8 @@ impl<A: App> Connection<A> {
 
     /// Bytes received and not served yet, answered and not sent yet.
     pub fn held_bytes(&self) -> (usize, usize) {
-        (self.pending.len(), self.unsent().len())
+        let (held, staged) = self.lease().map_or((0, 0), |lease| (lease.held(), lease.staged()));
+        (self.pending.len() + held, self.unsent().len() + staged)
     }
 
     /// Take bytes.
@@ -172,6 +179,7 @@ impl<A: App> Connection<A> {
                 }
             }
             Phase::Content => self.on_content(data, app, settings, at),
+            Phase::Lent => self.on_lent_bytes(data, app, settings, at),
             // A client that has not read the last answer yet has the time that any client has for that.
             Phase::Linger if self.is_blocked() => {}
             Phase::Linger => self.deadline = (at.now() + LINGER_QUIET).min(self.linger_until),
@@ -193,6 +201,7 @@ impl<A: App> Connection<A> {
             }
             Phase::Content => self.refuse(&CONTENT_CUT, None, app, at),
             Phase::Handler => {}
+            Phase::Lent => self.on_lent_end(app),
             _ if self.is_blocked() || (self.phase != Phase::Head && !self.pending.is_empty()) => {}
             _ => self.close_when_sent(at),
         }
@@ -204,20 +213,37 @@ impl<A: App> Connection<A> {
         self.after = After::Abort;
     }
 
-    /// A handler that waited has its result: `write` puts the answer into the output and says whether the
-    /// connection ends after it.
+    /// A handler that waited has its result: `write` puts the answer into the output, or says what else comes of
+    /// it.
     pub fn on_handled(
         &mut self,
         settings: &Settings,
         at: Moment,
-        write: impl FnOnce(&mut A::Guest, A::Running, Terms, &mut Vec<u8>) -> bool,
+        write: impl FnOnce(&mut A::Guest, A::Running, Terms, &mut Vec<u8>) -> Reply<A::Running>,
     ) {
         let Some(waiting) = self.waiting.take() else { return };
         self.phase = Phase::Idle;
+        let Waiting { running, terms, lease } = *waiting;
         let is_last = at.is_draining && self.pending.is_empty();
-        let terms = Terms { keep_alive: waiting.terms.keep_alive && !is_last, ..waiting.terms };
-        if write(&mut self.guest, waiting.running, terms, &mut self.output) {
-            self.close_with(at);
+        let terms = Terms { keep_alive: terms.keep_alive && !is_last, ..terms };
+        match lease {
+            None => {
+                let reply = write(&mut self.guest, running, terms, &mut self.output);
+                self.on_reply(reply, terms, settings, at);
+            }
+            Some(lease) => {
+                lease.take_staged(&mut self.output);
+                let terms = Terms { keep_alive: terms.keep_alive && lease.may_go_on(), ..terms };
+                let reply = write(&mut self.guest, running, terms, &mut self.output);
+                self.pending = self.on_lent_reply(reply, &lease, terms, settings, at);
+            }
+        }
+        self.rest(settings, at);
+    }
+
+    /// A handler's answer is written: go on with what was held back meanwhile.
+    pub(super) fn rest(&mut self, settings: &Settings, at: Moment) {
+        if self.phase != Phase::Idle {
             return;
         }
         self.idle_since_ns = at.now_ns;
@@ -273,14 +299,18 @@ impl<A: App> Connection<A> {
             Phase::Head if is_blank(&self.pending) => self.close_idle(at),
             Phase::Head => self.refuse(&HEAD_SLOW, None, app, at),
             Phase::Content => self.refuse(&CONTENT_SLOW, None, app, at),
-            Phase::Handler => {
-                if let Some(waiting) = self.waiting.take() {
-                    self.why = Some(Box::new(Why::TooSlow));
-                    let Waiting { running, terms } = *waiting;
-                    app.give_up(&mut self.guest, running, terms.started_ns, &mut self.output);
-                    self.close_with(at);
-                }
-            }
+            Phase::Handler => self.give_up(app, at),
+            Phase::Lent => self.on_lent_deadline(app, at),
+        }
+    }
+
+    /// The handler took too long.
+    pub(super) fn give_up(&mut self, app: &A, at: Moment) {
+        if let Some(waiting) = self.waiting.take() {
+            self.why = Some(Box::new(Why::TooSlow));
+            let Waiting { running, terms, .. } = *waiting;
+            app.give_up(&mut self.guest, running, terms.started_ns, &mut self.output);
+            self.close_with(at);
         }
     }
 
@@ -320,12 +350,17 @@ impl<A: App> Connection<A> {
             self.output.drain(..self.sent);
             self.sent = 0;
         }
-        let left = self.unsent().len();
+        self.block(self.unsent().len(), taken, settings, at);
+    }
+
+    /// So much is left of what is to be sent, of which so much was taken: the client has to make room.
+    pub(super) fn block(&mut self, left: usize, taken: usize, settings: &Settings, at: Moment) {
         match &mut self.blocked {
             None => {
                 self.blocked = Some(Box::new(Blocked { since: at.now(), first: left, last: left, left }));
                 self.deadline = at.after(settings.timeouts.write);
-                if self.phase != Phase::Linger {
+                // Whoever has a lease says himself what he wants to read meanwhile.
+                if !matches!(self.phase, Phase::Linger | Phase::Lent) {
                     self.is_reading = false;
                 }
             }
@@ -340,7 +375,7 @@ impl<A: App> Connection<A> {
     }
 
     /// The client has taken everything: go on where we stopped.
-    fn on_room(&mut self, settings: &Settings, at: Moment) {
+    pub(super) fn on_room(&mut self, settings: &Settings, at: Moment) {
         let timeouts = &settings.timeouts;
         match self.phase {
             Phase::Linger => {
@@ -354,6 +389,11 @@ impl<A: App> Connection<A> {
                     .map_or(NEVER, |waiting| after_ns(waiting.terms.started_ns, timeouts.handler));
                 // Here, because the handler's end resumes it only when something was held.
                 self.is_reading = !self.is_half_closed && self.pending.len() < READ_AHEAD;
+            }
+            Phase::Lent => {
+                if let Some(lease) = self.lease() {
+                    self.time_lent(&lease, settings, at);
+                }
             }
             Phase::Content => {
                 if let Some(receiving) = &mut self.receiving {
@@ -372,7 +412,10 @@ impl<A: App> Connection<A> {
 
     /// It is gone: tell the application.
     pub fn closed(self, app: &A) {
-        let running = self.waiting.map(|waiting| waiting.running);
+        let running = self.waiting.map(|waiting| {
+            waiting.lease.iter().for_each(|lease| lease.end());
+            waiting.running
+        });
         app.closed(self.guest, running, self.why.as_deref());
     }
 }

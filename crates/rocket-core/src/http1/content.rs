@@ -1,14 +1,12 @@
 //! Content on its way in.
 
 use super::connection::{Connection, Phase};
+use super::lease::DISCARDED_CONTENT;
 use super::{App, Intake, Moment, Settings, Terms};
+use crate::answer::CONTINUE;
 use crate::chunked::Chunked;
 use crate::fault::Fault;
 use crate::head::{Content, Head};
-
-/// Content that nobody wants is read up to this to keep the connection; with more it is closed.
-const DISCARDED_CONTENT: u64 = 65_536;
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A request whose content is being received; nobody wants the content when `asked` is None.
 #[derive(Debug)]
@@ -77,6 +75,9 @@ impl<A: App> Connection<A> {
                 return data.len();
             }
             Intake::Answered { closes: false } => (None, DISCARDED_CONTENT),
+            Intake::Lent { asked, max_body } => {
+                return self.lend((asked, max_body), data, head, app, settings, at);
+            }
             Intake::Drop => {
                 self.close_when_sent(at);
                 return data.len();
@@ -124,6 +125,21 @@ impl<A: App> Connection<A> {
                 data.len()
             }
         }
+    }
+
+    /// Read so much more content that nobody wants.
+    pub(super) fn forget_content(&mut self, left: u64, settings: &Settings, at: Moment) {
+        self.phase = Phase::Content;
+        self.deadline = at.after(settings.timeouts.body);
+        self.is_reading = !self.is_half_closed;
+        self.receiving = Some(Box::new(Receiving {
+            asked: None,
+            terms: Terms { keep_alive: true, started_ns: at.now_ns },
+            content: Vec::new(),
+            needed: left,
+            chunks: None,
+            started: at.now(),
+        }));
     }
 
     pub(super) fn on_content(&mut self, data: &[u8], app: &A, settings: &Settings, at: Moment) {
@@ -182,7 +198,7 @@ impl<A: App> Connection<A> {
     }
 }
 
-fn too_large(max_body: u64) -> Fault {
+pub(super) fn too_large(max_body: u64) -> Fault {
     Fault {
         status: 413,
         reason: format!("the content is larger than {max_body} bytes (RFC 9110 §15.5.14)").into(),

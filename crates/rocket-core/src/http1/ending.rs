@@ -54,7 +54,8 @@ impl<A: App> Connection<A> {
     /// Cut a client that reads nothing, or so little that it is only holding on.
     pub(super) fn on_write_deadline(&mut self, settings: &Settings, at: Moment) {
         let timeouts = &settings.timeouts;
-        let left = self.unsent().len();
+        let unsent = self.unsent().len();
+        let left = if unsent > 0 { unsent } else { self.part().map_or(0, |part| part.left as usize) };
         let Some(blocked) = &mut self.blocked else { return };
         let mut deadline = at.after(timeouts.write);
         let taken = (blocked.first - left.min(blocked.first)) as u64 * 1_000;

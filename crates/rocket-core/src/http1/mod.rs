@@ -8,10 +8,15 @@
 mod connection;
 mod content;
 mod ending;
+mod lease;
+mod lent;
 mod serving;
 
 pub use connection::{After, Connection, Phase};
 pub use content::Receiving;
+pub use lease::{Finish, Framing, Lease, News, Part};
+
+use std::rc::Rc;
 
 use crate::fault::Fault;
 use crate::head::Head;
@@ -84,8 +89,12 @@ pub enum Reply<R> {
     },
     /// Its handler waits: the answer comes by `Connection::on_handled`.
     Later(R),
+    /// The exchange is lent: see `Lease`.
+    Lent(R, Rc<Lease>),
     /// No answer: the connection is dropped.
     Drop,
+    /// It is cut, so that what was sent cannot look whole.
+    Cut,
 }
 
 /// What becomes of content, decided by the head alone.
@@ -93,6 +102,13 @@ pub enum Reply<R> {
 pub enum Intake<A> {
     /// A route wants it, up to so many bytes.
     Wanted {
+        /// The request, its route found.
+        asked: A,
+        /// 413 beyond it.
+        max_body: u64,
+    },
+    /// A route wants it as it comes, up to so many bytes: see `App::lend`.
+    Lent {
         /// The request, its route found.
         asked: A,
         /// 413 beyond it.
@@ -155,6 +171,30 @@ pub trait App {
         terms: Terms,
         output: &mut Vec<u8>,
     ) -> Reply<Self::Running>;
+
+    /// Answer a request whose content comes as it is wanted, or begin to. `terms.keep_alive` says what the client
+    /// wants; the rest is the lease's.
+    fn lend(
+        &self,
+        guest: &mut Self::Guest,
+        asked: Self::Asked,
+        lease: &Rc<Lease>,
+        terms: Terms,
+        output: &mut Vec<u8>,
+    ) -> Reply<Self::Running>;
+
+    /// Let whoever an exchange is lent to know something.
+    fn tell(&self, running: &Self::Running, news: News<'_>);
+
+    /// The answer of a lent exchange is written: true when the connection ends after it. Its handler may run on.
+    fn finished(
+        &self,
+        guest: &mut Self::Guest,
+        running: Self::Running,
+        lease: &Lease,
+        finish: Finish,
+        terms: Terms,
+    ) -> bool;
 
     /// Answer a fault of the client; `asked` when its head was read.
     fn refuse(

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::connection::{CONTENT_CUT, Connection, HEAD_CUT, Phase, READ_AHEAD, Waiting};
+use super::connection::{After, CONTENT_CUT, Connection, HEAD_CUT, Phase, READ_AHEAD, Waiting};
 use super::ending::after_ns;
 use super::{App, Moment, Reply, Settings, Terms};
 use crate::head::{Content, parse_head};
@@ -83,6 +83,7 @@ impl<A: App> Connection<A> {
                 self.pending.extend_from_slice(rest);
                 self.is_reading &= self.pending.len() < READ_AHEAD;
             }
+            Phase::Lent => return self.on_lent_bytes(rest, app, settings, at),
             Phase::Content if self.is_half_closed => {
                 return self.refuse(&CONTENT_CUT, None, app, at);
             }
@@ -106,8 +107,13 @@ impl<A: App> Connection<A> {
             Reply::Later(running) => {
                 self.phase = Phase::Handler;
                 self.deadline = after_ns(terms.started_ns, settings.timeouts.handler);
-                self.waiting = Some(Box::new(Waiting { running, terms }));
+                self.waiting = Some(Box::new(Waiting { running, terms, lease: None }));
             }
+            Reply::Lent(running, lease) => {
+                self.phase = Phase::Lent;
+                self.waiting = Some(Box::new(Waiting { running, terms, lease: Some(lease) }));
+            }
+            Reply::Cut => self.after = After::Abort,
             Reply::Drop => self.close_when_sent(at),
         }
     }

@@ -2,10 +2,11 @@
 //! asked.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use rocket_core::fault::Fault;
 use rocket_core::head::{Head, Path};
-use rocket_core::http1::{App, Intake, Reply, Terms, Why};
+use rocket_core::http1::{App, Finish, Intake, Lease, News, Reply, Terms, Why};
 
 /// How much `/big` answers with, before its line.
 pub const BIG: usize = 40_000;
@@ -17,7 +18,7 @@ pub const MAX_BODY: u64 = 100;
 /// Answers a line for each request: status, what was asked, and whether the connection goes on.
 ///
 /// `GET /wait` and `POST /wait` have handlers that wait; `/close` ends the connection after its answer, `/drop`
-/// without one; content is wanted by `/echo` and `/wait` and by nobody else.
+/// without one; `/lend` is lent; content is wanted by `/echo` and `/wait` and by nobody else.
 #[derive(Default)]
 pub struct Lines {
     /// Monotonic nanoseconds, as the test says.
@@ -28,6 +29,8 @@ pub struct Lines {
     pub story: RefCell<Vec<String>>,
     /// Bytes received and sent.
     pub counted: Cell<(usize, usize)>,
+    /// What was lent, in order.
+    pub leases: RefCell<Vec<Rc<Lease>>>,
     /// What the handler of `/errand` does.
     pub errand: RefCell<Option<Box<dyn FnOnce()>>>,
 }
@@ -55,8 +58,27 @@ impl Lines {
         std::mem::take(&mut self.story.borrow_mut())
     }
 
-    fn tell(&self, what: String) {
+    fn note(&self, what: String) {
         self.story.borrow_mut().push(what);
+    }
+
+    fn lend_out(&self, path: &str, lease: &Rc<Lease>) -> Reply<Waits> {
+        lease.attach(&mut |_| panic!("nothing can have happened"));
+        self.leases.borrow_mut().push(Rc::clone(lease));
+        Reply::Lent(Waits { path: path.to_owned() }, Rc::clone(lease))
+    }
+
+    /// What the shell of a lease would hear.
+    pub fn hear(&self, news: &News<'_>) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.note(match news {
+            News::Content(content) if content.len() > 100 => format!("content of {}", content.len()),
+            News::Content(content) => format!("content {}", text(content)),
+            News::End(trailers) => format!("end {}", text(trailers).trim()).trim().to_owned(),
+            News::Failed(fault) => format!("failed {}", fault.status),
+            News::Room => "room".to_owned(),
+            News::Left => "left".to_owned(),
+        });
     }
 
     fn write(&self, output: &mut Vec<u8>, status: u16, text: &str, closes: bool) {
@@ -67,6 +89,7 @@ impl Lines {
 
     fn respond(&self, path: &str, text: &str, terms: Terms, output: &mut Vec<u8>) -> Reply<Waits> {
         match path {
+            "/lend" => return self.lend_out(path, &Rc::new(Lease::whole(terms.started_ns))),
             "/wait" => return Reply::Later(Waits { path: format!("{path}{text}") }),
             "/drop" => return Reply::Drop,
             "/errand" => {
@@ -88,10 +111,10 @@ fn path_of(data: &[u8], head: &Head) -> String {
 }
 
 /// What a handler that waited gives, for `Connection::on_handled`.
-pub fn done(app: &Lines) -> impl FnOnce(&mut u32, Waits, Terms, &mut Vec<u8>) -> bool + '_ {
+pub fn done(app: &Lines) -> impl FnOnce(&mut u32, Waits, Terms, &mut Vec<u8>) -> Reply<Waits> + '_ {
     |_, waits, terms, output| {
         app.write(output, 200, &waits.path, !terms.keep_alive);
-        !terms.keep_alive
+        Reply::Done { closes: !terms.keep_alive }
     }
 }
 
@@ -119,6 +142,7 @@ impl App for Lines {
                 Intake::Answered { closes: !terms.keep_alive }
             }
             "/echo" | "/wait" => Intake::Wanted { asked: Asked { path }, max_body: MAX_BODY },
+            "/lend" => Intake::Lent { asked: Asked { path }, max_body: MAX_BODY },
             "/drop" => Intake::Drop,
             _ => {
                 self.write(output, 405, &path, !terms.keep_alive);
@@ -139,6 +163,19 @@ impl App for Lines {
         self.respond(&asked.path, &text, terms, output)
     }
 
+    fn lend(&self, _: &mut u32, asked: Asked, lease: &Rc<Lease>, _: Terms, _: &mut Vec<u8>) -> Reply<Waits> {
+        self.lend_out(&asked.path, lease)
+    }
+
+    fn tell(&self, _: &Waits, news: News<'_>) {
+        self.hear(&news);
+    }
+
+    fn finished(&self, _: &mut u32, running: Waits, _: &Lease, finish: Finish, terms: Terms) -> bool {
+        self.note(format!("finished {} {} {}", running.path, finish.status, finish.content_bytes));
+        !(terms.keep_alive && finish.keep_alive)
+    }
+
     fn refuse(
         &self,
         _guest: &mut u32,
@@ -154,7 +191,7 @@ impl App for Lines {
 
     fn give_up(&self, _guest: &mut u32, running: Waits, _started_ns: u64, output: &mut Vec<u8>) {
         self.write(output, 503, &running.path, true);
-        self.tell(format!("given up {}", running.path));
+        self.note(format!("given up {}", running.path));
     }
 
     fn closed(&self, guest: u32, running: Option<Waits>, why: Option<&Why>) {
@@ -164,7 +201,7 @@ impl App for Lines {
             Some(Why::Fault(fault)) => format!(": {}", fault.status),
             Some(why) => format!(": {why:?}"),
         };
-        self.tell(format!("closed {guest}{running}{why}"));
+        self.note(format!("closed {guest}{running}{why}"));
     }
 
     fn count_bytes(&self, received: usize, sent: usize) {

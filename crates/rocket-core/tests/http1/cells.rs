@@ -1,6 +1,6 @@
 //! Every phase and every event: what the connection does, also with what it has to refuse.
 
-use rocket_core::http1::Phase::{self, Content, Fresh, Handler, Head, Idle, Linger};
+use rocket_core::http1::Phase::{self, Content, Fresh, Handler, Head, Idle, Lent, Linger};
 
 use crate::app::BIG;
 use crate::rig::{Rig, begun, get};
@@ -14,6 +14,7 @@ fn in_phase(phase: Phase, is_blocked: bool) -> Rig {
         Head => b"GET / HT".to_vec(),
         Content => begun("/echo", "content", 4),
         Handler => get("/wait"),
+        Lent => get("/lend"),
         Linger => get("/close"),
     };
     if is_blocked {
@@ -100,6 +101,15 @@ const AT_REST: &[(Phase, &str, &str)] = &[
     (Handler, "draining", "Handler 59999"),
     (Handler, "room for some", "Handler 59999"),
     (Handler, "room for all", "Handler 59999"),
+    (Lent, "bytes", "Lent 59999"),
+    (Lent, "the end", "Lent paused 59999 | left"),
+    (Lent, "breakage", "cut, closed 7 with /lend: Broken(104)"),
+    (Lent, "a result", "Idle 40000 | 200 /lend;"),
+    (Lent, "a turn", "Lent 59999"),
+    (Lent, "the deadline", "Linger 2000 | 503 /lend close; | half-closed, given up /lend"),
+    (Lent, "draining", "Lent 59999"),
+    (Lent, "room for some", "Lent 59999"),
+    (Lent, "room for all", "Lent 59999"),
     (Linger, "bytes", "Linger 2000"),
     (Linger, "the end", "closed, closed 7"),
     (Linger, "breakage", "cut, closed 7: Broken(104)"),
@@ -149,6 +159,15 @@ const BLOCKED: &[(Phase, &str, &str)] = &[
     (Handler, "draining", "Handler paused 49999"),
     (Handler, "room for some", "Handler paused 49999 | ."),
     (Handler, "room for all", "Handler 59999 | *200 /big;"),
+    (Lent, "bytes", "Lent 49999"),
+    (Lent, "the end", "Lent paused 49999 | left"),
+    (Lent, "breakage", "cut, closed 7 with /lend: Broken(104)"),
+    (Lent, "a result", "Idle paused 49999"),
+    (Lent, "a turn", "Lent 49999"),
+    (Lent, "the deadline", "cut, closed 7 with /lend: Unread"),
+    (Lent, "draining", "Lent 49999"),
+    (Lent, "room for some", "Lent 49999 | ."),
+    (Lent, "room for all", "Lent 59999 | *200 /big;"),
     (Linger, "bytes", "Linger 49999"),
     (Linger, "the end", "Linger paused 49999"),
     (Linger, "breakage", "cut, closed 7: Broken(104)"),
@@ -163,7 +182,7 @@ const BLOCKED: &[(Phase, &str, &str)] = &[
 #[test]
 fn every_event_in_every_phase() {
     for (cells, is_blocked) in [(AT_REST, false), (BLOCKED, true)] {
-        let mut phases = [Fresh, Idle, Head, Content, Handler, Linger].into_iter();
+        let mut phases = [Fresh, Idle, Head, Content, Handler, Lent, Linger].into_iter();
         if is_blocked {
             phases.next();
         }

@@ -171,8 +171,15 @@ impl Rig {
     pub fn act(&mut self, event: impl FnOnce(&mut Connection<Lines>, &Lines, &Settings, Moment)) {
         let Some(mut connection) = self.connection.take() else { panic!("it has ended") };
         event(&mut connection, &self.app, &self.settings, self.at());
+        let is_lent = connection.phase == Phase::Lent;
+        if is_lent {
+            connection.settle_lease(&self.app, &self.settings, self.at());
+        }
         if connection.after != After::Abort && !connection.output.is_empty() {
             self.send(&mut connection);
+        }
+        if is_lent {
+            connection.tell_room(&self.app);
         }
         if connection.phase != *self.phases.last().unwrap() {
             self.phases.push(connection.phase);

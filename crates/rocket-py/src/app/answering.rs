@@ -1,39 +1,74 @@
 //! From what a handler gave to bytes, counted and logged.
 
+use std::rc::Rc;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use rocket_core::clock::monotonic_ns;
-use rocket_core::http1::Terms;
+use rocket_core::http1::{Lease, Reply, Terms};
 
-use super::{Call, Guest, PyApp};
-use crate::answers::Answering;
+use super::lending::Borrower;
+use super::{Call, Guest, PyApp, Running};
+use crate::answers::{Answering, Written, Wrote};
 use crate::request::Request;
 
 impl PyApp {
-    /// Write an answer: true when the connection ends after it.
+    /// Write an answer, or begin to.
     pub(super) fn respond(
         &self,
         py: Python<'_>,
         guest: &Guest,
-        call: &Call,
+        call: Call,
         result: &Bound<'_, PyAny>,
         terms: Terms,
         output: &mut Vec<u8>,
-    ) -> bool {
-        let written = {
-            let date = self.date.borrow();
-            let how = Answering {
-                date_line: date.as_bytes(),
-                keep_alive: terms.keep_alive,
-                is_1_0: call.is_1_0,
-                is_head: call.is_head,
-            };
-            self.answers.write(py, result, &how, output).or_else(|error| {
-                let Some(answer) = self.failed(py, call, error) else { return Err(()) };
-                self.answers.write(py, &answer, &how, output).map_err(|error| self.keep(Some(error)))
-            })
+    ) -> Reply<Running> {
+        match self.write(py, &call, result, terms, output) {
+            None => Reply::Done { closes: true },
+            Some(Wrote::Whole(written)) => {
+                let closes = self.note_written(py, guest, &call, written, terms);
+                Request::recycle(py, call.request);
+                Reply::Done { closes }
+            }
+            Some(Wrote::Pieces(answer)) => {
+                let lease = Rc::new(Lease::whole(terms.started_ns));
+                self.lend_to(guest, Borrower::Answer(&answer.unbind()), call, &lease, terms, output)
+            }
+        }
+    }
+
+    /// Write an answer that is whole; None when something has to leave the engine.
+    pub(super) fn write<'py>(
+        &self,
+        py: Python<'py>,
+        call: &Call,
+        result: &Bound<'py, PyAny>,
+        terms: Terms,
+        output: &mut Vec<u8>,
+    ) -> Option<Wrote<'py>> {
+        let date = self.date.borrow();
+        let how = Answering {
+            date_line: date.as_bytes(),
+            keep_alive: terms.keep_alive,
+            is_1_0: call.is_1_0,
+            is_head: call.is_head,
         };
-        let Ok(written) = written else { return true };
+        let written = self.answers.write(py, result, &how, output).or_else(|error| {
+            let Some(answer) = self.failed(py, call, error) else { return Err(None) };
+            self.answers.write(py, &answer, &how, output).map_err(Some)
+        });
+        written.map_err(|error| self.keep(error)).ok()
+    }
+
+    /// Count and log an answer that is whole: true when the connection ends after it.
+    pub(super) fn note_written(
+        &self,
+        py: Python<'_>,
+        guest: &Guest,
+        call: &Call,
+        written: Written,
+        terms: Terms,
+    ) -> bool {
         let content = if call.is_head { 0 } else { written.body_bytes };
         self.note(py, guest, Some(&call.request), written.status, content, terms);
         written.closes || !terms.keep_alive

@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use rocket_core::fault::Fault;
 use rocket_core::head::{Head, Path};
-use rocket_core::http1::{App, Intake, Reply, Terms, Why};
+use rocket_core::http1::{App, Finish, Intake, Lease, News, Reply, Terms, Why};
 
-use super::{Asked, Call, Decision, Guest, PyApp, Running};
-use crate::answers::Answering;
+use super::lending::Borrower;
+use super::{Asked, Call, Decision, Guest, Manner, PyApp, Running, Wants, Work};
+use crate::answers::{Answering, Wrote};
 use crate::client::Client;
 use crate::request::Request;
 
@@ -29,6 +30,11 @@ impl PyApp {
         call: &Call,
     ) -> PyResult<Decision<'py>> {
         if !self.has_pre_routing {
+            if let Some(route) = &self.sole_route
+                && head.method.of(data) != b"CONNECT"
+            {
+                return Ok(Decision::Route(Rc::clone(route)));
+            }
             let mut params = self.params.borrow_mut();
             let path = match head.path {
                 Path::Sent(span) => span.of(data),
@@ -65,16 +71,21 @@ impl PyApp {
 
 impl PyApp {
     fn tear_down(&self, py: Python<'_>, client: &Client, why: Option<&Why>) -> PyResult<()> {
-        let (kind, status, text) = match why {
-            None => ("", 0, ""),
-            Some(Why::Fault(fault)) => ("fault", i32::from(fault.status), fault.reason.as_ref()),
-            Some(Why::Unread) => ("unread", 0, ""),
-            Some(Why::TooSlow) => ("slow", 0, ""),
-            Some(Why::Broken(errno)) => ("broken", *errno, ""),
-        };
+        let (kind, status, text) = words_of(why);
         let arguments = (client.name(py)?, kind, status, text);
         self.desk.call_method1(py, intern!(py, "tear_down"), arguments)?;
         Ok(())
+    }
+}
+
+/// What the desk is told of an end.
+pub(super) fn words_of(why: Option<&Why>) -> (&'static str, i32, &str) {
+    match why {
+        None => ("", 0, ""),
+        Some(Why::Fault(fault)) => ("fault", i32::from(fault.status), fault.reason.as_ref()),
+        Some(Why::Unread) => ("unread", 0, ""),
+        Some(Why::TooSlow) => ("slow", 0, ""),
+        Some(Why::Broken(errno)) => ("broken", *errno, ""),
     }
 }
 
@@ -101,11 +112,9 @@ impl App for PyApp {
         };
         match self.decide(py, data, head, &call) {
             Ok(Decision::Route(route)) => self.run(py, guest, &route, call, terms, output),
-            Ok(Decision::Answer(answer)) => {
-                Reply::Done { closes: self.respond(py, guest, &call, &answer, terms, output) }
-            }
+            Ok(Decision::Answer(answer)) => self.respond(py, guest, call, &answer, terms, output),
             Ok(Decision::Drop) => Reply::Drop,
-            Err(error) => self.fail(py, guest, &call, error, terms, output),
+            Err(error) => self.fail(py, guest, call, error, terms, output),
         }
     }
 
@@ -135,17 +144,28 @@ impl App for PyApp {
         let answer = match decided {
             Ok(Decision::Route(route)) => {
                 let max_body = route.max_body;
-                return Intake::Wanted { asked: Asked { call, route }, max_body };
+                let is_lent = route.manner == Manner::Conduit;
+                let asked = Asked { call, wants: Wants::Route(route) };
+                return if is_lent {
+                    Intake::Lent { asked, max_body }
+                } else {
+                    Intake::Wanted { asked, max_body }
+                };
             }
             Ok(Decision::Drop) => return Intake::Drop,
             Ok(Decision::Answer(answer)) => Some(answer),
             Err(error) => self.failed(py, &call, error),
         };
-        match answer {
-            Some(answer) => {
-                Intake::Answered { closes: self.respond(py, guest, &call, &answer, terms, output) }
-            }
+        let Some(answer) = answer else { return Intake::Drop };
+        match self.write(py, &call, &answer, terms, output) {
             None => Intake::Drop,
+            Some(Wrote::Whole(written)) => {
+                Intake::Answered { closes: self.note_written(py, guest, &call, written, terms) }
+            }
+            Some(Wrote::Pieces(answer)) => {
+                let asked = Asked { call, wants: Wants::Answer(answer.unbind()) };
+                Intake::Lent { asked, max_body: u64::MAX }
+            }
         }
     }
 
@@ -158,8 +178,46 @@ impl App for PyApp {
         output: &mut Vec<u8>,
     ) -> Reply<Running> {
         let py = self.py();
-        asked.call.request.get().set_content(PyBytes::new(py, content));
-        self.run(py, guest, &asked.route, asked.call, terms, output)
+        let Asked { call, wants: Wants::Route(route) } = asked else { return Reply::Drop };
+        call.request.get().set_content(PyBytes::new(py, content));
+        self.run(py, guest, &route, call, terms, output)
+    }
+
+    fn lend(
+        &self,
+        guest: &mut Guest,
+        asked: Asked,
+        lease: &Rc<Lease>,
+        terms: Terms,
+        output: &mut Vec<u8>,
+    ) -> Reply<Running> {
+        let Asked { call, wants } = asked;
+        match &wants {
+            Wants::Route(route) => {
+                self.record_flight(&call);
+                self.lend_to(guest, Borrower::Route(route), call, lease, terms, output)
+            }
+            Wants::Answer(answer) => {
+                self.lend_to(guest, Borrower::Answer(answer), call, lease, terms, output)
+            }
+        }
+    }
+
+    fn tell(&self, running: &Running, news: News<'_>) {
+        if let Work::Lent { conduit, .. } = &running.work {
+            conduit.get().tell(self.py(), self, &news);
+        }
+    }
+
+    fn finished(
+        &self,
+        guest: &mut Guest,
+        running: Running,
+        _lease: &Lease,
+        finish: Finish,
+        terms: Terms,
+    ) -> bool {
+        self.finish_lent(self.py(), guest, running, finish, terms)
     }
 
     fn refuse(
@@ -177,7 +235,7 @@ impl App for PyApp {
             let answer = self.desk.bind(py).call_method1(intern!(py, "refuse"), arguments)?;
             let date = self.date.borrow();
             let how = Answering { date_line: date.as_bytes(), keep_alive: false, is_1_0: false, is_head };
-            self.answers.write(py, &answer, &how, output)
+            self.answers.write_answer(&answer, &how, output)
         });
         match refused {
             Ok(written) => {
@@ -197,17 +255,19 @@ impl App for PyApp {
             Ok(answer) => {
                 let terms = Terms { keep_alive: false, started_ns };
                 self.refresh();
-                self.respond(py, guest, &running.call, &answer, terms, output);
+                if let Some(Wrote::Whole(written)) = self.write(py, &running.call, &answer, terms, output) {
+                    self.note_written(py, guest, &running.call, written, terms);
+                }
             }
             Err(error) => self.keep(Some(error)),
         }
-        self.cancel(py, guest.token, running);
+        self.end(py, guest.token, running, Some(&Why::TooSlow));
     }
 
     fn closed(&self, guest: Guest, running: Option<Running>, why: Option<&Why>) {
         let py = self.py();
         if let Some(running) = running {
-            self.cancel(py, guest.token, running);
+            self.end(py, guest.token, running, why);
         }
         if self.has_teardown {
             self.keep(self.tear_down(py, &guest.client, why).err());

@@ -1,5 +1,7 @@
 //! Handlers: called at once, as a task, or in a thread, each in a context of its own.
 
+use std::rc::Rc;
+
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::intern;
@@ -7,8 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use rocket_core::clock::monotonic_ns;
 use rocket_core::driver::Token;
-use rocket_core::http1::{Reply, Terms};
+use rocket_core::http1::{Lease, Reply, Terms, Why};
 
+use super::lending::Borrower;
 use super::{Call, Guest, Manner, PyApp, Route, Running, Work};
 use crate::request::Request;
 use crate::task::{FirstStep, start};
@@ -24,28 +27,24 @@ impl PyApp {
         terms: Terms,
         output: &mut Vec<u8>,
     ) -> Reply<Running> {
-        {
-            let request = call.request.get();
-            let head = request.head();
-            self.flight.record(request.bytes_of(head.method), request.bytes_of(head.target));
-        }
+        self.record_flight(&call);
         match route.manner {
             Manner::Plain => match self.call_in_context(py, &route.handler, &call.request) {
                 Ok(value) if self.is_awaitable(&value) => {
                     self.start_awaiting(py, guest, value, call, terms, output)
                 }
-                Ok(value) => {
-                    let closes = self.respond(py, guest, &call, &value, terms, output);
-                    Request::recycle(py, call.request);
-                    Reply::Done { closes }
-                }
-                Err(error) => self.fail(py, guest, &call, error, terms, output),
+                Ok(value) => self.respond(py, guest, call, &value, terms, output),
+                Err(error) => self.fail(py, guest, call, error, terms, output),
             },
             Manner::Coroutine => {
                 match unlimited::call(route.handler.bind(py), [call.request.bind(py).as_any()], None) {
                     Ok(coroutine) => self.start(py, guest, coroutine, call, terms, output),
-                    Err(error) => self.fail(py, guest, &call, error, terms, output),
+                    Err(error) => self.fail(py, guest, call, error, terms, output),
                 }
+            }
+            Manner::Conduit => {
+                let lease = Rc::new(Lease::whole(terms.started_ns));
+                self.lend_to(guest, Borrower::Route(route), call, &lease, terms, output)
             }
             Manner::Blocking => {
                 let started = self.desk.call_method1(
@@ -55,10 +54,17 @@ impl PyApp {
                 );
                 match started {
                     Ok(future) => self.wait(call, Work::Thread(future)),
-                    Err(error) => self.fail(py, guest, &call, error, terms, output),
+                    Err(error) => self.fail(py, guest, call, error, terms, output),
                 }
             }
         }
+    }
+
+    /// Leave what is about to be handled where it outlives the process.
+    pub(super) fn record_flight(&self, call: &Call) {
+        let request = call.request.get();
+        let head = request.head();
+        self.flight.record(request.bytes_of(head.method), request.bytes_of(head.target));
     }
 
     pub(super) fn call_in_context<'py>(
@@ -103,7 +109,7 @@ impl PyApp {
     ) -> Reply<Running> {
         match self.desk.bind(py).call_method1(intern!(py, "wait_for"), (awaitable,)) {
             Ok(coroutine) => self.start(py, guest, coroutine, call, terms, output),
-            Err(error) => self.fail(py, guest, &call, error, terms, output),
+            Err(error) => self.fail(py, guest, call, error, terms, output),
         }
     }
 
@@ -118,15 +124,11 @@ impl PyApp {
     ) -> Reply<Running> {
         let context = match unlimited::copy_context(self.context.bind(py)) {
             Ok(context) => context,
-            Err(error) => return self.fail(py, guest, &call, error, terms, output),
+            Err(error) => return self.fail(py, guest, call, error, terms, output),
         };
         match start(self.tasks.bind(py), coroutine, context, guest.token) {
-            FirstStep::Returned(value) => {
-                let closes = self.respond(py, guest, &call, value.bind(py), terms, output);
-                Request::recycle(py, call.request);
-                Reply::Done { closes }
-            }
-            FirstStep::Raised(error) => self.fail(py, guest, &call, error, terms, output),
+            FirstStep::Returned(value) => self.respond(py, guest, call, value.bind(py), terms, output),
+            FirstStep::Raised(error) => self.fail(py, guest, call, error, terms, output),
             FirstStep::Suspended(task) => self.wait(call, Work::Task(task)),
         }
     }
@@ -141,13 +143,13 @@ impl PyApp {
         &self,
         py: Python<'_>,
         guest: &Guest,
-        call: &Call,
+        call: Call,
         error: PyErr,
         terms: Terms,
         output: &mut Vec<u8>,
     ) -> Reply<Running> {
-        match self.failed(py, call, error) {
-            Some(answer) => Reply::Done { closes: self.respond(py, guest, call, &answer, terms, output) },
+        match self.failed(py, &call, error) {
+            Some(answer) => self.respond(py, guest, call, &answer, terms, output),
             None => Reply::Drop,
         }
     }
@@ -188,15 +190,20 @@ impl PyApp {
         }
     }
 
-    /// Cancel a handler as far as that is possible; whatever it still gives is dropped.
-    pub(super) fn cancel(&self, py: Python<'_>, token: Token, running: Running) {
-        self.statistics.borrow_mut().in_flight -= 1;
+    /// Nobody waits for a handler any more: cancel it as far as that is possible; whatever it still gives is dropped.
+    pub(super) fn end(&self, py: Python<'_>, token: Token, running: Running, why: Option<&Why>) {
         let Running { call, work } = running;
+        if let Work::Lent { task, conduit } = work {
+            let has_left = !matches!(why, Some(Why::TooSlow));
+            return self.end_lent(py, conduit.get(), task, why, has_left);
+        }
+        self.statistics.borrow_mut().in_flight -= 1;
         let is_thread = matches!(work, Work::Thread(_));
         self.unwanted.borrow_mut().insert(token, call.request);
         let cancelled = match work {
             Work::Task(task) => task.bind(py).call_method0(intern!(py, "cancel")),
             Work::Thread(future) => future.into_bound(py).call_method0(intern!(py, "cancel")),
+            Work::Lent { .. } => return,
         };
         // A thread that had not begun never will: it gives nothing that would have to be dropped.
         match cancelled.and_then(|cancelled| cancelled.is_truthy()) {

@@ -147,6 +147,11 @@ impl NativeTask {
         !unsafe { &*self.callbacks.as_ptr() }.is_empty()
     }
 
+    /// Give it another name for the sink; before its next step.
+    pub fn set_token(&self, token: u64) {
+        self.token.set(token);
+    }
+
     /// Have the callbacks called soon; the task is done.
     pub(super) fn tell_callbacks(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
