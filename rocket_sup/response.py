@@ -245,7 +245,7 @@ def call_blocking(handler: Callable[[R], object], request: R) -> object:
         return result
     answer = answer_from(result)
     if isinstance(answer.source, Stream):
-        answer.source.is_blocking = True
+        answer.source.is_blocking = not answer.source.is_async
     return answer
 
 

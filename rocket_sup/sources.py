@@ -87,6 +87,11 @@ class Stream:
         self.trailers = trailers
         self.is_blocking = False
 
+    @property
+    def is_async(self) -> bool:
+        """The pieces come to `async for`."""
+        return hasattr(self.pieces, "__anext__") or hasattr(self.pieces, "__aiter__")
+
 
 def source_of(body: object) -> Stream | FileSource | None:
     """Tell whether a value gives its content in pieces: a source, or any iterator. A list is none: it is

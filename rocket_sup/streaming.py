@@ -102,7 +102,6 @@ class Sending:
 
     Attributes:
         is_bare: it has no content, whatever its source says.
-        keep_alive: the head says, or will say, that the connection goes on.
     """
 
     def __init__(
@@ -115,11 +114,18 @@ class Sending:
         self.is_bare = request.method == "HEAD" or not has_content(answer.status)
         self._is_chunked = answer.length < 0 and request.http_version != "1.0" and not self.is_bare
         is_endless = answer.length < 0 and not self._is_chunked and not self.is_bare
-        self.keep_alive = not answer.closes and not is_endless and flow.conduit.keep_alive
+        self._wants_to_stay = not answer.closes and not is_endless
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._content_bytes = 0
         self._trailers = trailers if self._is_chunked else None
+
+    @property
+    def keep_alive(self) -> bool:
+        """The head says that the connection goes on, or would say so now."""
+        if self._conduit.is_begun:
+            return self._wants_to_stay
+        return self._wants_to_stay and self._conduit.keep_alive
 
     async def send_file(self, source: FileSource) -> None:
         """Send the parts of a file."""
@@ -145,7 +151,7 @@ class Sending:
         pieces: Any = stream.pieces  # whichever kind of iterable it is
         if stream.is_blocking:
             pieces = stream.pieces = ThreadedStream(pieces, self._conduit.executor)
-        if hasattr(pieces, "__aiter__") or hasattr(pieces, "__anext__"):
+        if stream.is_async:
             iterator = pieces.__aiter__() if hasattr(pieces, "__aiter__") else pieces
             while True:
                 try:
@@ -188,9 +194,9 @@ class Sending:
                 lines.append(field_line("Trailer", ", ".join(dict.fromkeys(self._trailers))))
         elif answer.length >= 0 and answer.status not in (204, 304):
             lines.append(b"Content-Length: %d\r\n" % answer.length)
-        self.keep_alive = self.keep_alive and self._conduit.keep_alive
+        self._wants_to_stay = keep_alive = self.keep_alive
         is_old = self._request.http_version == "1.0"
-        lines.append(CLOSE if not self.keep_alive else PERSIST_1_0 if is_old else PERSIST)
+        lines.append(CLOSE if not keep_alive else PERSIST_1_0 if is_old else PERSIST)
         lines.append(b"\r\n")
         self._conduit.begin()
         return b"".join(lines)
@@ -234,7 +240,7 @@ class Sending:
         if last:
             self._conduit.write(last)
         self._conduit.finish(
-            self._answer.status, 0 if self.is_bare else self._content_bytes, keep_alive=self.keep_alive
+            self._answer.status, 0 if self.is_bare else self._content_bytes, keep_alive=self._wants_to_stay
         )
 
 

@@ -324,8 +324,7 @@ def test_continue_is_said_when_content_is_wanted(serve: Serve) -> None:
     async def script(taker: Taker) -> object:
         gate.append(asyncio.Event())
         await gate[0].wait()
-        content = await taker.whole()
-        return content
+        return await taker.whole()
 
     server = serve(Stage(script).router)
     client = server.connect()
