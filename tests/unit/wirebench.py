@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar, cast
 
+from rocket_sup.conduit import Conduit
 from rocket_sup.config import Config, LimitsConfig
 from rocket_sup.connection import Connection
+from rocket_sup.errors import RemoteProtocolError
 from rocket_sup.log import EventLog
 from rocket_sup.phases import PHASES, Phase
 from rocket_sup.request import Request
-from rocket_sup.router import Router
+from rocket_sup.router import Handler, Route, Router
 from rocket_sup.service import Service, Statistics
 
 
@@ -87,6 +89,65 @@ class Watched(Connection):
             assert phase in PHASES[before], f"{before.name} -> {phase.name}"
 
 
+class Reader:
+    """Reads content on a conduit, and knows nothing else."""
+
+    def __init__(self, conduit: Conduit) -> None:
+        self.content = b""
+        self.told: list[object] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        conduit.attach(self)
+
+    def on_content(self, data: bytes) -> None:
+        """Keep it."""
+        self.content += data
+
+    def on_content_end(self, trailers: bytes) -> None:
+        """That was all."""
+        self._end(trailers)
+
+    def on_content_error(self, error: RemoteProtocolError) -> None:
+        """There will be no more."""
+        self._end(error.status)
+
+    def on_room(self) -> None:
+        """Note it."""
+        self.told.append("room")
+
+    def on_left(self) -> None:
+        """Note it."""
+        self.told.append("left")
+
+    def on_gone(self, error: Exception | None) -> None:
+        """There will be no more."""
+        self._end("gone")
+
+    def _end(self, how: object) -> None:
+        self.told.append(how)
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+async def lent(request: Request, conduit: Conduit) -> object:
+    """Take the conduit: read all content, and answer with it."""
+    reader = Reader(conduit)
+    conduit.resume_reading()
+    await reader.done
+    if "gone" in reader.told or 400 in reader.told:
+        return 400, b"broken"
+    body = reader.content
+    conduit.begin()
+    close = b"" if conduit.keep_alive else b"Connection: close\r\n"
+    conduit.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n%b" % (len(body), close, body))
+    conduit.finish(200, len(body))
+    return None
+
+
+async def unread(request: Request, conduit: Conduit) -> object:
+    """Take the conduit, and answer without reading."""
+    return "unread"
+
+
 async def hidden() -> str:
     """A coroutine that a plain handler returns."""
     return "hidden"
@@ -114,6 +175,13 @@ def make_router() -> Router:
         await asyncio.sleep(0)
         return 201, request.query_string
 
+    app.get("/pieces")(lambda request: iter(["a", "b"]))
+    for method, path, handler in (
+        ("POST", "/lent", lent),
+        ("GET", "/lent", lent),
+        ("POST", "/unread", unread),
+    ):
+        app.add_route(Route(method, path, cast(Handler, handler), takes_conduit=True))
     app.freeze()
     return app
 
@@ -145,6 +213,18 @@ PIECES = [
     b"POST /nowhere HTTP/1.1" + FIELDS + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"POST /echo HTTP/1.1" + FIELDS + b"Content-Length: 5\r\n\r\nab",
     b"GET / HT",
+]
+# Of exchanges that are lent; the last two end the connection.
+LENT_PIECES = [
+    b"GET /lent HTTP/1.1" + FIELDS + b"\r\n",
+    b"POST /lent HTTP/1.1" + FIELDS + b"Content-Length: 5\r\n\r\nabcde",
+    b"POST /lent HTTP/1.1" + FIELDS + CHUNKED + b"3;a\r\nabc\r\n1\r\nd\r\n0\r\nX: 1\r\n\r\n",
+    b"POST /unread HTTP/1.1" + FIELDS + b"Content-Length: 5\r\n\r\nabcde",
+    b"GET /pieces HTTP/1.1" + FIELDS + b"\r\n",
+    b"HEAD /pieces HTTP/1.1" + FIELDS + b"\r\n",
+    b"GET / HTTP/1.1" + FIELDS + b"\r\n",
+    b"POST /unread HTTP/1.1" + FIELDS + CHUNKED + b"0\r\n\r\n",
+    b"POST /lent HTTP/1.1" + FIELDS + CHUNKED + b"zz\r\n",
 ]
 
 
