@@ -115,6 +115,7 @@ def _acceptor(slot: Slot, known: dict[str, Any] | None, rates: Rates, now_ns: in
         "state": "suspect" if is_suspect and state is SlotState.READY else state.name.lower(),
         "generation": slot.read(board.GENERATION),
         "connections": slot.read(board.CONNECTIONS),
+        "websockets": slot.read(board.WEBSOCKETS),
         "in_flight": slot.read(board.IN_FLIGHT),
         "requests": slot.read(board.REQUESTS),
         "requests_per_s": round(rates.of(slot), 1),

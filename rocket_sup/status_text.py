@@ -109,6 +109,7 @@ _ACCEPTORS: Final[Sequence[Column]] = (
     ("STATE", "state", _text),
     ("GEN", "generation", _text),
     ("CONN", "connections", _text),
+    ("WS", "websockets", _text),
     ("REQUESTS", "requests", _text),
     ("REQ/S", "requests_per_s", _rate),
     ("IN", "bytes_in", bytes_text),

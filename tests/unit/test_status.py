@@ -52,7 +52,7 @@ def test_an_acceptor_is_described_from_its_slot(scoreboard: Scoreboard) -> None:
     """Numbers are those of the scoreboard; name, suspicion and restarts are the Listener's."""
     slot = serving(scoreboard, 3, pid=77)
     for word, value in {
-        board.CONNECTIONS: 4, board.IN_FLIGHT: 2, board.REQUESTS: 9, board.BYTES_RECEIVED: 10,
+        board.CONNECTIONS: 4, board.WEBSOCKETS: 1, board.IN_FLIGHT: 2, board.REQUESTS: 9, board.BYTES_RECEIVED: 10,
         board.BYTES_SENT: 20, board.RSS_BYTES: 30, board.LAG_NS: 5_000_000,
     }.items():  # fmt: skip
         slot.write(word, value)
@@ -62,9 +62,18 @@ def test_an_acceptor_is_described_from_its_slot(scoreboard: Scoreboard) -> None:
     assert ("acceptor-3.2", 3, 3, 77, "ready", 2, 5) == tuple(
         row[key] for key in ("id", "number", "socket", "pid", "state", "generation", "restarts")
     )
-    assert (4, 2, 9, 10, 20, 30, 0.005) == tuple(
+    assert (4, 1, 2, 9, 10, 20, 30, 0.005) == tuple(
         row[key]
-        for key in ("connections", "in_flight", "requests", "bytes_in", "bytes_out", "rss_bytes", "lag_s")
+        for key in (
+            "connections",
+            "websockets",
+            "in_flight",
+            "requests",
+            "bytes_in",
+            "bytes_out",
+            "rss_bytes",
+            "lag_s",
+        )
     )
     assert 0 <= row["heartbeat_age_s"] < 5
     assert 0 <= row["uptime_s"] < 5

@@ -48,6 +48,7 @@ ANSWER: dict[str, Any] = {
             "state": "ready",
             "generation": 2,
             "connections": 17,
+            "websockets": 5,
             "requests": 123456,
             "requests_per_s": 1234.56,
             "bytes_in": 1536,
@@ -71,9 +72,9 @@ engine       python on uvloop: asked for
 connections  17 of 10000, peak 230
 requests     123456 (2xx 123450, 4xx 6)
 
-ACCEPTOR    PID  STATE       GEN  CONN  REQUESTS   REQ/S       IN      OUT      RSS   BEAT  RESTARTS
-acceptor-1    8  ready         2    17    123456  1234.6  1.5 KiB  5.0 GiB  300 MiB  0.1 s         0
-acceptor-2    -  restarting    -     -         -       -        -        -        -      -         3
+ACCEPTOR    PID  STATE       GEN  CONN  WS  REQUESTS   REQ/S       IN      OUT      RSS   BEAT  RESTARTS
+acceptor-1    8  ready         2    17   5    123456  1234.6  1.5 KiB  5.0 GiB  300 MiB  0.1 s         0
+acceptor-2    -  restarting    -     -   -         -       -        -        -        -      -         3
 
 CHILD     PID  STATE       RESTART    TYPE        RESTARTS
 listener    7  running     permanent  supervisor         0
