@@ -72,7 +72,7 @@ class Desk:
         self.routes: list[Route] = router.all_routes()
         self.error_pages = router.error_pages
         self.sole_route: Route | None = router.sole_route
-        self.sessions = Sessions()
+        self.sessions = Sessions(brief.config.websocket)
         self.has_pre_routing: bool = bool(router.hooks.pre_routing)
         self.has_setup: bool = bool(router.hooks.setup)
         self.has_teardown: bool = bool(router.hooks.teardown)

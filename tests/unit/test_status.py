@@ -52,8 +52,8 @@ def test_an_acceptor_is_described_from_its_slot(scoreboard: Scoreboard) -> None:
     """Numbers are those of the scoreboard; name, suspicion and restarts are the Listener's."""
     slot = serving(scoreboard, 3, pid=77)
     for word, value in {
-        board.CONNECTIONS: 4, board.WEBSOCKETS: 1, board.IN_FLIGHT: 2, board.REQUESTS: 9, board.BYTES_RECEIVED: 10,
-        board.BYTES_SENT: 20, board.RSS_BYTES: 30, board.LAG_NS: 5_000_000,
+        board.CONNECTIONS: 4, board.WEBSOCKETS: 1, board.IN_FLIGHT: 2, board.REQUESTS: 9,
+        board.BYTES_RECEIVED: 10, board.BYTES_SENT: 20, board.RSS_BYTES: 30, board.LAG_NS: 5_000_000,
     }.items():  # fmt: skip
         slot.write(word, value)
     state = {"acceptors": [entry(slot.index, 3, id="acceptor-3.2", restarts=5)]}
