@@ -22,6 +22,7 @@ from rocket_sup.adapters.lifespan import LifespanMode
 from rocket_sup.adapters.recognition import AUTO, Interface, kind_of, prepare
 from rocket_sup.config import Config
 from rocket_sup.errors import ApplicationError
+from rocket_sup.filesite import make_file_site
 from rocket_sup.options import did_you_mean
 from rocket_sup.pattern import RouteError
 from rocket_sup.router import Router, describe
@@ -73,11 +74,13 @@ def load_application(
 
 
 def load_configured(config: Config, address: ServerAddress | None = None) -> Router | BelowHttp:
-    """Load the application of a configuration; see `load_application`.
+    """Load the application of a configuration, or make one of its directory; see `load_application`.
 
     Args:
         address: where it is reached; None if nobody knows.
     """
+    if config.files.directory:
+        return make_file_site(config.files)
     server = config.server
     interface = Interface(
         server.interface,

@@ -62,7 +62,7 @@ def _import_and_leave(config: Config) -> None:
 
 def _raise_for(status: int, config: Config) -> None:
     code = os.waitstatus_to_exitcode(status)
-    handler = config.server.handler
+    handler = config.files.directory or config.server.handler
     if code == -signal.SIGALRM:
         raise ApplicationError(f"{handler} was not imported within acceptor.boot, {config.acceptor.boot:g} s")
     if code < 0:
@@ -77,4 +77,5 @@ def _summary(loaded: Loaded) -> str:
     acceptors = config.server.num_acceptors or effective_processors()
     source = f"{loaded.path}: " if loaded.path else ""
     children = f", children: {', '.join(child.name for child in config.children)}" if config.children else ""
-    return f"OK: {source}{config.server.handler} at {where}, acceptors: {acceptors}{children}"
+    served = config.files.directory or config.server.handler
+    return f"OK: {source}{served} at {where}, acceptors: {acceptors}{children}"

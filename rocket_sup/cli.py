@@ -1,6 +1,7 @@
 """The command `rocket-sup`: serve, check, explain, and talk to a running tree.
 
-Without a command it serves: `rocket-sup app.module:app`, `rocket-sup --config rocket.toml`. This process
+Without a command it serves: `rocket-sup app.module:app`, `rocket-sup --config rocket.toml`,
+`rocket-sup serve DIR` for the files of a directory. This process
 becomes the Supervisor, so nothing heavy is imported here; acceptors import the engine, and the application,
 after they were forked.
 
@@ -137,7 +138,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
 }
 
 _SUMMARIES: Final[Mapping[str, str]] = {
-    "serve": "serve; the same as no command",
+    "serve": "serve an application, or the files of a directory; the same as no command",
     "check": "check the configuration and that the application can be imported",
     "config": "show every option, its value and where it comes from",
     **commands.SUMMARIES,
@@ -152,7 +153,7 @@ def _list_of_commands() -> str:
 def _parser(name: str, description: str, *, epilog: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=name,
-        usage=f"{name} [options] [APPLICATION]",
+        usage=f"{name} [options] [APPLICATION | DIRECTORY]",
         description=description,
         epilog=epilog,
         allow_abbrev=False,
@@ -169,6 +170,7 @@ def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpar
     if word is not None and ":" not in word:
         if word in COMMANDS:
             parser.error(f"a command comes first: rocket-sup {word} ...")
-        hint = did_you_mean(word, COMMANDS) or f'; an application is written "{word}:app"'
-        parser.error(f'"{word}" is neither a command nor an application{hint}')
+        if not os.path.isdir(word):
+            hint = did_you_mean(word, COMMANDS) or f'; an application is written "{word}:app"'
+            parser.error(f'"{word}" is neither a command nor an application nor a directory{hint}')
     return parsed

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from rocket_sup.config_engine import IoUringConfig
+from rocket_sup.config_files import FilesConfig
 from rocket_sup.config_proxy import ProxyConfig
 from rocket_sup.config_websocket import WebSocketConfig
 from rocket_sup.options import DAY, KIB, MIB, TIB, Kind, Option, option
@@ -424,6 +425,7 @@ class Config:
     """The whole configuration."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
+    files: FilesConfig = field(default_factory=FilesConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
     supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
@@ -438,6 +440,7 @@ class Config:
 
 Section = type[
     ServerConfig
+    | FilesConfig
     | LimitsConfig
     | TimeoutsConfig
     | SupervisorConfig
@@ -451,6 +454,7 @@ Section = type[
 
 SECTIONS: Final[Mapping[str, Section]] = {
     "server": ServerConfig,
+    "files": FilesConfig,
     "limits": LimitsConfig,
     "timeouts": TimeoutsConfig,
     "supervisor": SupervisorConfig,

@@ -29,6 +29,7 @@ def findings(config: Config) -> Iterator[Finding]:
     """Yield every mistake as (full key, sentence), for example `("server.bind", "...")`."""
     return chain(
         _handler(config),
+        _files(config),
         _addresses(config),
         _numbers(config),
         _logs(config),
@@ -44,6 +45,14 @@ def _handler(config: Config) -> Iterator[Finding]:
         yield "server.handler", f'"{handler}" is not of the form "package.module:attribute"'
     if not os.path.isdir(config.server.app_dir):
         yield "server.app_dir", f'"{config.server.app_dir}" is not a directory'
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    directory = config.files.directory
+    if directory and config.server.handler:
+        yield "files.directory", f'an application is named too, "{config.server.handler}": only one is served'
+    if directory and not os.path.isdir(directory):
+        yield "files.directory", f'"{directory}" is not a directory'
 
 
 def _addresses(config: Config) -> Iterator[Finding]:

@@ -160,7 +160,8 @@ def _cross_check(
     needs_handler: bool,
 ) -> None:
     already = {problem.key for problem in problems}
-    if needs_handler and not config.server.handler and "server.handler" not in already:
+    is_named = bool(config.server.handler or config.files.directory)
+    if needs_handler and not is_named and "server.handler" not in already:
         sentence = (
             'no application is named; write handler = "package.module:attribute", or name it as the argument'
         )

@@ -30,7 +30,8 @@ def add_option_flags(parser: argparse.ArgumentParser) -> None:
         "application",
         nargs="?",
         metavar="APPLICATION",
-        help='what to serve, "package.module:attribute"; server.handler of the file when left out',
+        help='what to serve: "package.module:attribute", or a directory of files; server.handler of the file'
+        " when left out",
     )
     for name, section in SECTIONS.items():
         described = {key: each for key, each in options_of(section).items() if _flags_of(each)}
@@ -46,13 +47,16 @@ def add_option_flags(parser: argparse.ArgumentParser) -> None:
 def inputs_of(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Inputs:
     """Turn parsed flags into what a configuration is read from.
 
-    With neither a file nor an application named, `rocket.toml` in the working directory is taken if there.
+    An application has a colon, a directory has none. With neither a file nor one of these named,
+    `rocket.toml` in the working directory is taken if there.
     """
     arguments = {dest: value for dest, value in vars(parsed).items() if "." in dest}
     if parsed.application is not None:
-        arguments["server.handler"] = parsed.application
+        is_directory = ":" not in parsed.application
+        arguments["files.directory" if is_directory else "server.handler"] = parsed.application
     path = None if parsed.config is None else Path(parsed.config)
-    if path is None and "server.handler" not in arguments and Path(DEFAULT_FILE).is_file():
+    is_named = "server.handler" in arguments or "files.directory" in arguments
+    if path is None and not is_named and Path(DEFAULT_FILE).is_file():
         path = Path(DEFAULT_FILE)
     return Inputs(path, dict(environment), arguments)
 
@@ -136,7 +140,14 @@ def _metavar(key: str, described: Option) -> str:
         return "ADDRESS" if key == "server.bind" else "ADDRESSES"
     if described.unit == "seconds":
         return "SECONDS"
-    return {"server.host": "ADDRESS", "server.app_dir": "DIR", "server.handler": "APPLICATION"}.get(key, "N")
+    names = {
+        "server.host": "ADDRESS",
+        "server.app_dir": "DIR",
+        "server.handler": "APPLICATION",
+        "files.directory": "DIR",
+        "files.cache_control": "FIELD",
+    }
+    return names.get(key, "N")
 
 
 def _help(described: Option) -> str:

@@ -122,7 +122,7 @@ class Supervisor:
         self._open_control()
         self.log.info(
             "supervisor_started", version=__version__, pid=os.getpid(), acceptors=self.acceptors,
-            handler=self.config.server.handler,
+            handler=self.config.server.handler or self.config.files.directory,
         )  # fmt: skip
         self.tree.perform(self.tree.policy.boot(time.monotonic()))
         while self.tree.finished is None:

@@ -138,10 +138,14 @@ def test_a_file_that_cannot_be_opened_is_named(
     ("arguments", "complaint"),
     [
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
-        (["statsu"], '"statsu" is neither a command nor an application; did you mean "status"?'),
+        (
+            ["statsu"],
+            '"statsu" is neither a command nor an application nor a directory; did you mean "status"?',
+        ),
         (
             ["zzz.qqq"],
-            '"zzz.qqq" is neither a command nor an application; an application is written "zzz.qqq:app"',
+            '"zzz.qqq" is neither a command nor an application nor a directory; an application is written'
+            ' "zzz.qqq:app"',
         ),
         (["--port", "9", "status"], "a command comes first: rocket-sup status ..."),
         (["scale"], "the following arguments are required: N"),

@@ -11,6 +11,7 @@ import pytest
 
 from rocket_sup.config import ChildConfig, Config
 from rocket_sup.config_check import findings
+from rocket_sup.config_files import FilesConfig
 
 SOUND = Config(children=(ChildConfig(name="queue", command=("sh",)),))
 
@@ -39,6 +40,12 @@ def test_a_sound_configuration_has_no_findings() -> None:
             '"app" is not of the form "package.module:attribute"',
         ),
         (changed("server", handler="a b:app"), "server.handler", "is not of the form"),
+        (changed("files", directory="/nowhere"), "files.directory", "is not a directory"),
+        (
+            replace(changed("server", handler="a:b"), files=FilesConfig(directory="/")),
+            "files.directory",
+            "an application is named too",
+        ),
         (changed("server", app_dir="/nowhere"), "server.app_dir", '"/nowhere" is not a directory'),
         (changed("server", host="1.2.3"), "server.host", '"1.2.3" is neither an IP address nor a host name'),
         (changed("server", bind=("8080",)), "server.bind", '"8080" is not an address'),

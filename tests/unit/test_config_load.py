@@ -190,8 +190,8 @@ def test_every_mistake_is_reported_at_once(write: Write) -> None:
         'rocket.toml:6: server.overload: "wiat" is not "wait" or "reject"; did you mean "wait"?',
         "rocket.toml:7: server.idle: there is no such key here; it belongs to [timeouts]",
         'rocket.toml:8: sever: there is no section [sever]; did you mean "server"?',
-        "rocket.toml:10: qqq: there is no section [qqq]; there are server, limits, timeouts, supervisor,"
-        " acceptor, proxy, log, control, websocket, engine.io_uring, children",
+        "rocket.toml:10: qqq: there is no section [qqq]; there are server, files, limits, timeouts,"
+        " supervisor, acceptor, proxy, log, control, websocket, engine.io_uring, children",
         "rocket.toml:12: limits.zzzzzz: there is no such key; there are request_line, head, headers,"
         " pipeline, chunk_extensions, trailers",
         'rocket.toml:13: limits.head: {\'x\': 5} is not a size such as 1048576, "512K", "16M" or "1G"'

@@ -115,3 +115,12 @@ def test_proxy_flags_are_those_of_uvicorn() -> None:
         headers="x-forwarded", trusted=("10.0.0.0/8", "unix")
     )
     assert inputs("a:app", "--no-proxy-headers").load().config.proxy.headers == "off"
+
+
+def test_a_word_without_a_colon_is_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a file that happens to be here does not matter."""
+    monkeypatch.chdir(tmp_path)
+    Path("rocket.toml").touch()
+    found = inputs("public", "--spa")
+
+    assert (None, {"files.directory": "public", "files.spa": "true"}) == (found.path, found.arguments)

@@ -20,8 +20,8 @@ TESTS = Path(__file__).parent
 COLUMNS = {
     # knows neither processes nor HTTP
     "shared": (
-        "errors options binds toml_lines config config_engine config_proxy config_websocket config_check"
-        " config_load config_document control_path processors log logfile"
+        "errors options binds toml_lines config config_engine config_files config_proxy config_websocket"
+        " config_check config_load config_document control_path processors log logfile"
     ),
     # knows no HTTP
     "tree": (
@@ -44,7 +44,7 @@ COLUMNS = {
         " mounts adapters.asgi adapters.asgi_exchange adapters.asgi_fields adapters.asgi_stream"
         " adapters.asgi_websocket"
         " adapters.lifespan adapters.recognition"
-        " route routetable unrouted verbs errorpages middleware"
+        " route routetable unrouted verbs errorpages middleware filesite"
     ),
     # asks other servers; knows nothing of ours
     "client": "client.errors client.lines client.messages client.settings client.transport client.urls",
@@ -77,6 +77,7 @@ PURE = {
         "binds",
         "config",
         "config_engine",
+        "config_files",
         "config_proxy",
         "config_websocket",
         "toml_lines",
