@@ -47,7 +47,11 @@ COLUMNS = {
         " route routetable unrouted verbs errorpages middleware filesite"
     ),
     # asks other servers; knows nothing of ours
-    "client": "client.errors client.lines client.messages client.settings client.transport client.urls",
+    "client": (
+        "client.errors client.lines client.messages client.settings client.transport client.urls"
+        " client.cache.directives client.cache.stored client.cache.keys client.cache.ask client.cache.storing"
+        " client.cache.validation client.cache.invalidation client.cache.policy"
+    ),
     # the wire behind one contract, in Python or native
     "engine": (
         "engine.contract engine.announcing engine.portable engine.selector engine.desk engine.doorman"
@@ -71,6 +75,8 @@ MAY_IMPORT = {
 # Machines and data: an event and the time go in, actions come out.
 PURE = {
     *("client.errors", "client.urls", "client.settings", "client.lines"),
+    *("client.cache.directives", "client.cache.stored", "client.cache.keys", "client.cache.ask"),
+    *("client.cache.storing", "client.cache.validation", "client.cache.invalidation", "client.cache.policy"),
     *(
         "errors",
         "options",
