@@ -79,7 +79,9 @@ class Borrower:
         conduit.finish(status, len(content), keep_alive=keep_alive)
 
 
-def lend(handler: Callable[..., Any], *, outlives_client: bool = False, max_body: int | None = None) -> Router:
+def lend(
+    handler: Callable[..., Any], *, outlives_client: bool = False, max_body: int | None = None
+) -> Router:
     """Make a router whose every request is lent to a handler."""
     router = Router()
     router.sole_route = Route(
@@ -90,7 +92,12 @@ def lend(handler: Callable[..., Any], *, outlives_client: bool = False, max_body
 
 def post(content: bytes, *fields: str, length: int | None = None) -> bytes:
     """Write a POST."""
-    lines = ["POST / HTTP/1.1", "Host: a", f"Content-Length: {len(content) if length is None else length}", *fields]
+    lines = [
+        "POST / HTTP/1.1",
+        "Host: a",
+        f"Content-Length: {len(content) if length is None else length}",
+        *fields,
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
@@ -524,7 +531,9 @@ def test_a_handler_that_outlives_its_client(serve: Callable[..., Server]) -> Non
 
 @pytest.mark.parametrize("how", ["returns", "raises", "aborts"])
 @pytest.mark.parametrize("suspends", [False, True])
-def test_an_answer_that_is_not_finished_is_cut(serve: Callable[..., Server], how: str, suspends: bool) -> None:
+def test_an_answer_that_is_not_finished_is_cut(
+    serve: Callable[..., Server], how: str, suspends: bool
+) -> None:
     """What was sent cannot look whole."""
     borrowers: list[Borrower] = []
 

@@ -76,6 +76,7 @@ def facts(request: Request, names: list[str]) -> Iterator[tuple[str, object]]:
             *("path_params", "path_segments", "query_params", "head"),
         ):
             yield attribute, outcome(getattr, request, attribute)
+        yield "asgi_headers", request.asgi_headers()
         for name in names:
             yield f"header {name}", (request.get_header(name), request.get_header(name, default="none"))
             yield f"parameter {name}", outcome(request.get_query_param, name, "none")

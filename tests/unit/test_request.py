@@ -155,3 +155,16 @@ def test_names_of_charsets_leave_no_trace() -> None:
             make("/", f"Content-Type: text/plain; charset=made-up-{number}").text()
 
     assert before == len(encodings._cache)
+
+
+def test_headers_for_asgi() -> None:
+    """Pairs of bytes in order: names in lower case, values without the blanks around them."""
+    request = make("/", "X-One: 1", "x-ONE:\t two: 2 ", "Empty:", "X: \xe9")
+
+    assert request.asgi_headers() == [
+        (b"host", b"a:80"),
+        (b"x-one", b"1"),
+        (b"x-one", b"two: 2"),
+        (b"empty", b""),
+        (b"x", b"\xe9"),
+    ]

@@ -136,6 +136,19 @@ pub fn find_field<'a>(fields: &'a [u8], name: &str) -> Option<&'a [u8]> {
     None
 }
 
+/// Names and values of field lines as received, in order; blanks around a value are no part of it.
+pub fn each_field(fields: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        start += CRLF.len();
+        let line = fields.get(start..).filter(|rest| !rest.is_empty())?;
+        let end = memchr::memchr(b'\r', line).unwrap_or(line.len());
+        let colon = memchr::memchr(b':', &line[..end])?;
+        start += end;
+        Some((&line[..colon], octets::trim(&line[colon + 1..end])))
+    })
+}
+
 /// A head that matches the grammar, before anything is decided about it.
 struct Lines<'a> {
     method: Span,

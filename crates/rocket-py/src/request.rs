@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyType};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
-use rocket_core::head::{Content, Head, Path, Span, find_field};
+use rocket_core::head::{Content, Head, Path, Span, each_field, find_field};
 
 use crate::client::{Client, name_of_address};
 use crate::slot::Slot;
@@ -304,6 +304,21 @@ impl Request {
             Some(value) => Ok(latin1(py, value)?.into_any()),
             None => Ok(default),
         }
+    }
+
+    /// Names in lower case, values as received: what ASGI applications are given.
+    fn asgi_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let fields = self.field_lines();
+        let pairs = PyList::empty(py);
+        for (name, value) in each_field(&fields) {
+            let lowered = PyBytes::new_with(py, name.len(), |buffer| {
+                buffer.copy_from_slice(name);
+                buffer.make_ascii_lowercase();
+                Ok(())
+            })?;
+            pairs.append((lowered, PyBytes::new(py, value)))?;
+        }
+        Ok(pairs)
     }
 
     #[getter]
