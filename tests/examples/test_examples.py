@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from rocket_sup.adapters.recognition import prepare
 from rocket_sup.engine.contract import Engine
 from tests.conformance.conftest import engine  # noqa: F401 - a fixture
 from tests.examples.serving import Reply, Site, exchange, serve
@@ -30,7 +31,7 @@ def start(engine: Engine) -> Iterator[Start]:  # noqa: F811 - the fixture
             assert specification.loader is not None
             module = importlib.util.module_from_spec(specification)
             specification.loader.exec_module(module)
-            return stack.enter_context(serve(module.app, engine)), module
+            return stack.enter_context(serve(prepare(module.app), engine)), module
 
         yield start
 
@@ -39,7 +40,8 @@ def test_every_example_is_tested() -> None:
     """An example without a test would rot."""
     tested = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
 
-    assert [] == [path.stem for path in EXAMPLES.glob("*.py") if f'start("{path.stem}")' not in tested]
+    examples = [path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("test_")]
+    assert [] == [name for name in examples if f'start("{name}")' not in tested]
 
 
 def test_hello(start: Start) -> None:
@@ -244,3 +246,13 @@ def test_files(start: Start) -> None:
     assert (206, "h1 {") == (part.status, part.text)
     assert site.get("/api/time").json["now"]
     assert 404 == site.get("/../files.py").status
+
+
+def test_wsgi(start: Start) -> None:
+    """Content in, whole and in pieces out."""
+    site, _ = start("wsgi")
+
+    assert site.get("/").text.startswith("hello from rocket-sup/")
+    assert site.request("POST", "/count", "a\nb\nc").text == "3 lines\n"
+    assert site.get("/numbers").text == "0\n1\n2\n"
+    assert site.get("/nowhere").status == 404

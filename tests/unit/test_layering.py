@@ -61,7 +61,8 @@ COLUMNS = {
     # where the columns meet
     "meeting": "acceptor admission",
     # the way in
-    "entrance": "cli flags commands status_text checking reloader __main__",
+    "entrance": "cli flags commands status_text checking reloader __main__ testing.site testing.answers"
+    " testing.requests testing.websocket testing.client testing.server testing.tree",
 }
 MAY_IMPORT = {
     "shared": {"shared"},
