@@ -23,7 +23,7 @@ def test_in_this_process() -> None:
 def test_on_a_port() -> None:
     """For any client."""
     with serve(app, engine="python", server={"loop": "asyncio"}) as server:
-        with urllib.request.urlopen(f"{server.url}/api/users/7") as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"{server.url}/api/users/7") as answer:
             assert answer.read() == b'{"id":"7","name":"Alice"}'
         assert server.failures == []
 
@@ -31,6 +31,6 @@ def test_on_a_port() -> None:
 def test_under_the_tree() -> None:
     """As it is served in production."""
     with running_tree("examples.hello:app", server={"num_acceptors": 2}) as tree:
-        with urllib.request.urlopen(f"{tree.url}/health") as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"{tree.url}/health") as answer:
             assert answer.read() == b"ok"
         assert len(tree.status()["acceptors"]) == 2

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rocket_sup.embedding import serve_connection as serve_connection
     from rocket_sup.errors import WebSocketClosed as WebSocketClosed
     from rocket_sup.request import Request as Request
     from rocket_sup.response import Response as Response
@@ -24,8 +25,9 @@ _HOMES = {
     "Response": "rocket_sup.response",
     "WebSocket": "rocket_sup.websocket",
     "WebSocketClosed": "rocket_sup.errors",
+    "serve_connection": "rocket_sup.embedding",
 }
-__all__ = ["Request", "Response", "Router", "WebSocket", "WebSocketClosed", "__version__"]
+__all__ = ["Request", "Response", "Router", "WebSocket", "WebSocketClosed", "__version__", "serve_connection"]
 
 
 # PEP 562. Any: the type depends on the name; what stands under TYPE_CHECKING tells it to type checkers.

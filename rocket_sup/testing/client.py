@@ -107,7 +107,7 @@ class AsyncTestClient:
         Raises:
             ApplicationError: it cannot start.
         """
-        site = Site(self._app, self._config, asyncio.get_running_loop())
+        site = Site(self._app, self._config)
         await site.begin()
         self._site = site
         return self

@@ -88,9 +88,7 @@ class RunningServer:
             self._ready.set()
 
     async def _begin(self) -> None:
-        self._site = Site(
-            self._app, self._config, self._loop, engine=self._engine, server=(self.host, self.port)
-        )
+        self._site = Site(self._app, self._config, engine=self._engine, server=(self.host, self.port))
         await self._site.begin()
         self._accepting: asyncio.Task[None] | None = None
         if self._site.wire.doorman is not None:

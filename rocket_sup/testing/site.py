@@ -1,24 +1,17 @@
-"""An application behind a wire, on the loop of whoever tests it.
-
-The wire is the one that serves in production, with its limits, deadlines and refusals; a client is the other
-end of a pair of sockets. What the application raises is kept, so that a test fails with the traceback and not
-with a 500.
+"""A served application as a test wants it: a client is the other end of a pair of sockets, and what the
+application raises is kept, so that a test fails with the traceback and not with a 500.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import socket
-from typing import Any, cast
+from typing import Any
 
-from rocket_sup.adapters.lifespan import LifespanMode, Lifetime
-from rocket_sup.adapters.recognition import Interface, prepare
 from rocket_sup.config import Config
-from rocket_sup.engine.contract import Engine, Wire, WireBrief
-from rocket_sup.engine.portable import PortableEngine
+from rocket_sup.embedding import Embedded
+from rocket_sup.engine.contract import Engine
 from rocket_sup.log import EventLog
-from rocket_sup.proxy import believe_proxies
 
 Sections = dict[str, Any]  # by option, as in one section of rocket.toml
 
@@ -71,84 +64,33 @@ class FailureLog(EventLog):
             raise ApplicationFailed("\n".join(failures))
 
 
-class Site:
-    """A served application; belongs to one loop.
+class Site(Embedded):
+    """A served application; see `Embedded`.
 
     Attributes:
-        wire: its connections.
         log: what it raised.
     """
+
+    log: FailureLog
 
     def __init__(
         self,
         app: object,
         config: Config,
-        loop: asyncio.AbstractEventLoop,
         *,
         engine: Engine | None = None,
         server: tuple[str, int] = ("testserver", 80),
     ) -> None:
-        """Adapt an application and make a wire for it; without an engine, the portable one's.
+        """Adapt an application and make a wire for it, on the loop that runs.
 
         Raises:
             RouteError: it is no application.
         """
-        options = config.server
-        interface = Interface(
-            options.interface,
-            options.root_path,
-            cast("LifespanMode", options.lifespan),
-            server,
-            config.acceptor.threads,
-        )
-        router = prepare(app, interface)
-        self._hooks = router.hooks
-        self._own_hooks = router.hooks.pre_routing.copy()
-        believe_proxies(router, config.proxy)
-        self.log = FailureLog()
-        self._lifetime = Lifetime(router, self.log)
-        engine = engine or PortableEngine("asyncio", reason="under test")
-        self.wire: Wire = engine.make_wire(
-            WireBrief(
-                router=router,
-                config=config,
-                loop=loop,
-                log=self.log,
-                access_log=None,
-                on_closed=self._on_closed,
-                on_stop_accepting=self._on_closed,
-            )
-        )
-        self._is_emptier = asyncio.Event()
-
-    async def begin(self) -> None:
-        """Run what the application does before its first request.
-
-        Raises:
-            ApplicationError: it cannot start.
-        """
-        await self._lifetime.begin()
-        self.wire.is_telling = True
-        self.wire.start()
+        super().__init__(app, config, log=FailureLog(), engine=engine, server=server)
 
     def connect(self) -> socket.socket:
         """Return a connection's other end, non-blocking."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        theirs.setblocking(False)
-        self.wire.open(theirs)
+        self.open(theirs)
         return ours
-
-    async def end(self) -> None:
-        """Cut what is connected, and run what the application does after its last request."""
-        self.wire.abort_all()
-        while self.wire.connection_count():
-            self._is_emptier.clear()
-            await self._is_emptier.wait()
-        await self._lifetime.end()
-        self.wire.stop()
-        self.log.close()
-        self._hooks.pre_routing[:] = self._own_hooks  # a router may be tested again, otherwise
-
-    def _on_closed(self) -> None:
-        self._is_emptier.set()

@@ -12,6 +12,7 @@ import hashlib
 import secrets
 from typing import Final
 
+from rocket_sup.errors import WebSocketClosed
 from rocket_sup.http.headers import Headers, HeaderSource
 from rocket_sup.testing.answers import AnswerParser
 from rocket_sup.testing.requests import compose
@@ -19,20 +20,6 @@ from rocket_sup.testing.requests import compose
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 _NO_CODE: Final = 1005
-
-
-class WebSocketClosed(Exception):  # noqa: N818 - the usual end of a conversation
-    """The server has closed.
-
-    Attributes:
-        code: of its Close; 1005 when it said none, 1006 when there was no Close.
-        reason: text.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"closed with {code} {reason}".rstrip())
-        self.code = code
-        self.reason = reason
 
 
 async def handshake(

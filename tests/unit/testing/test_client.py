@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from rocket_sup.errors import ApplicationError
+from rocket_sup.errors import ApplicationError, WebSocketClosed
 from rocket_sup.request import Request
 from rocket_sup.response import Response
 from rocket_sup.router import Router
 from rocket_sup.testing import ApplicationFailed, AsyncTestClient, TestClient
-from rocket_sup.testing.websocket import WebSocketClosed
 from rocket_sup.websocket import WebSocket
 
 

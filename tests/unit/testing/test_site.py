@@ -39,7 +39,7 @@ def test_what_is_no_application_is_refused() -> None:
     """Before anything is opened."""
 
     async def make() -> None:
-        Site(object(), Config(), asyncio.get_running_loop())
+        Site(object(), Config())
 
     with pytest.raises(RouteError):
         asyncio.run(make())
@@ -54,7 +54,7 @@ def test_a_router_can_be_tested_again_with_other_options() -> None:
         return str(request.client)
 
     async def ask(config: Config) -> bytes:
-        site = Site(router, config, asyncio.get_running_loop())
+        site = Site(router, config)
         await site.begin()
         reader, writer = await asyncio.open_connection(sock=site.connect())
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n")

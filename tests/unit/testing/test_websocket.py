@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rocket_sup.testing.websocket import WebSocketClosed, WebSocketSession, handshake
+from rocket_sup.errors import WebSocketClosed
+from rocket_sup.testing.websocket import WebSocketSession, handshake
 
 Talk = Callable[[WebSocketSession], Awaitable[object]]
 
