@@ -55,8 +55,8 @@ COLUMNS = {
     # the wire behind one contract, in Python or native
     "engine": (
         "embedding engine.contract engine.announcing engine.portable engine.selector engine.desk"
-        " engine.doorman engine.nativewire engine.native engine.choice engine.raw engine.rawportable engine.rawloop"
-        " engine.tcpwire tcp"
+        " engine.doorman engine.nativewire engine.native engine.choice engine.raw engine.rawportable"
+        " engine.rawloop engine.tcpwire tcp"
     ),
     # where the columns meet
     "meeting": "acceptor admission",
