@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from rocket_sup.conduit import Receiver
 from rocket_sup.dispatch import decide, refusal
 from rocket_sup.engine.contract import WireBrief
-from rocket_sup.errors import RemoteProtocolError, TransportError
+from rocket_sup.errors import LocalProtocolError, RemoteProtocolError, TransportError
 from rocket_sup.handling import failure, log_failure, log_hook_failure
 from rocket_sup.hooks import Client, SetupDecision, host_of
 from rocket_sup.request import Request
@@ -124,15 +124,25 @@ class Desk:
         """Make what a receiver is told of a fault in the content."""
         return RemoteProtocolError(reason, status=status)
 
-    @staticmethod
-    def tell_gone(receiver: Receiver, kind: str, status: int, text: str, given: Exception | None) -> None:
-        """Tell a receiver that its connection is gone.
+    def tell_gone(
+        self,
+        request: Request,
+        receiver: Receiver | None,
+        kind: str,
+        status: int,
+        text: str,
+        given: Exception | None,
+    ) -> None:
+        """Tell the receiver of a request that its connection is gone.
 
         Args:
-            kind: with status and text as of `tear_down`.
-            given: what it was aborted with; comes before anything else.
+            kind: with status, text and `given` as of `tear_down`.
         """
-        receiver.on_gone(given or _error_of(kind, status, text))
+        error = given or _error_of(kind, status, text)
+        if kind == "short" and error is not None:
+            log_failure(self, request, error)
+        if receiver is not None:
+            receiver.on_gone(error)
 
     # --- threads ---
 
@@ -183,16 +193,20 @@ class Desk:
             self._on_stop_accepting()
         return decision is SetupDecision.PROCEED
 
-    def tear_down(self, client: Client, kind: str, status: int, text: str) -> None:
+    def tear_down(
+        self, client: Client, kind: str, status: int, text: str, given: Exception | None = None
+    ) -> None:
         """Tell the teardown hooks that a connection is gone; called where there are any.
 
         Args:
             client: whose.
             kind: "" ended by agreement; "fault" of the client, with status and text; "unread", it did not
-                read; "slow", the handler's deadline passed; "broken", with errno as status.
+                read; "slow", the handler's deadline passed; "broken", with errno as status; "unfinished", an
+                answer that was begun; "short", a file that was to be sent.
+            given: what a borrower aborted it with; comes before anything else.
         """
         try:
-            self._hooks.run_teardown(client, _error_of(kind, status, text))
+            self._hooks.run_teardown(client, given or _error_of(kind, status, text))
         except Exception as error:
             log_hook_failure(self, "teardown", error)
 
@@ -212,6 +226,10 @@ def _error_of(kind: str, status: int, text: str) -> Exception | None:
             return TimeoutError("the handler's deadline passed")
         case "broken":
             return OSError(status, "the connection broke")
+        case "unfinished":
+            return LocalProtocolError("an answer was begun and not finished")
+        case "short":
+            return LocalProtocolError("a file ended early")
     return None
 
 

@@ -419,7 +419,7 @@ impl<A: App> Server<A> {
         let mut is_room = true;
         while taken < most {
             match sendfile(connection.fd, part.fd, part.offset + taken as u64, most - taken) {
-                Ok(0) => return connection.on_broken(libc::EIO), // shorter than was said
+                Ok(0) => return connection.on_short_file(),
                 Ok(sent) => taken += sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     is_room = false;

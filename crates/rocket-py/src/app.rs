@@ -73,12 +73,14 @@ pub struct Guest {
     client: Client,
     /// Its name in the access log; made when it is first needed.
     host: OnceCell<Box<str>>,
+    /// What its connection was aborted with.
+    error: OnceCell<Py<PyAny>>,
 }
 
 impl Guest {
     /// A client, and the name of his connection.
     pub fn new(token: Token, client: Client) -> Self {
-        Self { token, client, host: OnceCell::new() }
+        Self { token, client, host: OnceCell::new(), error: OnceCell::new() }
     }
 }
 

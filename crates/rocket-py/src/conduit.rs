@@ -3,6 +3,7 @@
 //! What the borrower wants is left in the lease and acted on before the driver waits: an answer that is written
 //! in many pieces leaves in one send. What comes is told at once, to the receiver's methods.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use pyo3::buffer::PyBuffer;
@@ -37,6 +38,8 @@ pub struct Conduit {
     receiver: Slot,
     /// Why it was aborted.
     error: Slot,
+    /// Its handler is counted as under way.
+    is_counted: Cell<bool>,
 }
 
 // SAFETY: every method takes the interpreter's lock, which gives one thread at a time all of it; nothing of a
@@ -71,6 +74,7 @@ impl Conduit {
             request,
             receiver: Slot::new(None),
             error: Slot::new(None),
+            is_counted: Cell::new(false),
         };
         make(py, conduit)
     }
@@ -89,6 +93,11 @@ impl Conduit {
 
     pub fn request(&self) -> &Py<Request> {
         &self.request
+    }
+
+    /// Its handler is under way, or not any more; whether that is news.
+    pub fn set_counted(&self, is_counted: bool) -> bool {
+        self.is_counted.replace(is_counted) != is_counted
     }
 
     /// Nothing is told any more: the receiver, and what the conduit was aborted with.
@@ -152,7 +161,8 @@ impl Conduit {
 impl Conduit {
     #[getter(keep_alive)]
     pub fn is_kept_alive(&self) -> bool {
-        self.keep_alive && self.lease.may_go_on() && self.server().is_ok_and(|server| !server.is_draining())
+        self.keep_alive && self.lease.may_go_on()
+            && !self.lease.is_ended() && self.server().is_ok_and(|server| !server.is_draining())
     }
 
     #[getter]
@@ -222,8 +232,7 @@ impl Conduit {
     }
 
     fn upgrade(&self, py: Python<'_>) {
-        self.lease.upgrade();
-        self.touch(py);
+        self.with_news(py, |lease, tell| lease.upgrade(tell));
     }
 
     #[pyo3(signature = (status, content_bytes, *, keep_alive=true))]

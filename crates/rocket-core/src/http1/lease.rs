@@ -184,6 +184,11 @@ impl Lease {
         self.is_over.get() || self.is_aborted.get() || self.finish.get().is_some()
     }
 
+    /// The connection has taken the exchange back, or is gone.
+    pub fn is_ended(&self) -> bool {
+        self.is_over.get()
+    }
+
     /// The borrower answers, and nobody else.
     pub fn is_begun(&self) -> bool {
         self.is_begun.get()
@@ -209,8 +214,9 @@ impl Lease {
             Framing::Broken(_) => false,
             // Nobody knows whether a client sends what he was not told to send.
             _ if self.is_awaited.get() => false,
-            Framing::Length(_) => self.is_short || self.is_wanted.get(),
-            Framing::Chunks(_) => self.is_wanted.get(),
+            // Of content that is being read it is believed that all of it will be.
+            Framing::Length(_) => self.is_short || self.was_wanted.get(),
+            Framing::Chunks(_) => self.was_wanted.get(),
         }
     }
 
@@ -280,10 +286,11 @@ impl Lease {
         self.wants_room.set(true);
     }
 
-    /// What follows is no HTTP any more.
-    pub fn upgrade(&self) {
+    /// What follows is no HTTP any more; what of it is held is delivered, if it is wanted.
+    pub fn upgrade(&self, tell: &mut dyn FnMut(News<'_>)) {
         if !self.is_over() {
             self.is_upgraded.set(true);
+            self.pump(&[], tell);
         }
     }
 
@@ -470,10 +477,12 @@ impl Lease {
             return false;
         }
         let is_whole = matches!(self.incoming.borrow().framing, Framing::Whole);
-        self.is_wanted.get() || self.was_wanted.get() && is_whole && !self.is_end_told.get()
+        let is_end_due = is_whole && !self.is_end_told.get() && !self.is_upgraded.get();
+        self.is_wanted.get() || self.was_wanted.get() && is_end_due
     }
 
-    /// The client has closed its side, and the borrower has got all that came before, or need not take it.
+    /// The client has closed its side, and not behind requests that wait for answers; what belongs to this exchange
+    /// has come.
     fn is_left_due(&self) -> bool {
         if self.is_left_told.get() || !self.is_half_closed.get() || self.is_over() || !self.has_borrower.get()
         {
@@ -481,8 +490,8 @@ impl Lease {
         }
         let incoming = self.incoming.borrow();
         match incoming.framing {
-            Framing::Whole => !self.is_upgraded.get() || incoming.held.is_empty(),
-            Framing::Length(left) => left <= incoming.held.len() as u64,
+            Framing::Whole => incoming.held.is_empty(),
+            Framing::Length(left) => left == incoming.held.len() as u64,
             Framing::Chunks(_) | Framing::Broken(_) => false,
         }
     }
@@ -491,9 +500,11 @@ impl Lease {
     fn next(&self, bytes: &[u8]) -> Step {
         let mut incoming = self.incoming.borrow_mut();
         match &mut incoming.framing {
-            Framing::Whole if !self.is_end_told.replace(true) => Step::End(mem::take(&mut incoming.trailers)),
-            Framing::Whole if self.is_upgraded.get() && !bytes.is_empty() => Step::Content(bytes.len()),
-            Framing::Whole => Step::Nothing,
+            Framing::Whole if self.is_upgraded.get() => {
+                if bytes.is_empty() { Step::Nothing } else { Step::Content(bytes.len()) }
+            }
+            Framing::Whole if self.is_end_told.replace(true) => Step::Nothing,
+            Framing::Whole => Step::End(mem::take(&mut incoming.trailers)),
             Framing::Broken(fault) if !self.is_fault_told.replace(true) => Step::Failed(fault.clone()),
             Framing::Broken(_) => Step::Nothing,
             Framing::Length(_) | Framing::Chunks(_) if bytes.is_empty() => {

@@ -164,6 +164,12 @@ impl<A: App> Connection<A> {
         self.waiting.as_ref()?.lease.as_ref()?.part.get()
     }
 
+    /// The file is shorter than was said: what was sent must not look whole.
+    pub fn on_short_file(&mut self) {
+        self.why.get_or_insert_with(|| Box::new(Why::Short));
+        self.after = After::Abort;
+    }
+
     /// The socket took so many bytes of the file; the client has to make room for the rest, unless there `is_room`.
     pub fn on_part_sent(&mut self, taken: u64, is_room: bool, settings: &Settings, at: Moment) {
         let Some(lease) = self.lease() else { return };

@@ -230,4 +230,8 @@ pub enum Why {
     TooSlow,
     /// The connection broke: errno.
     Broken(i32),
+    /// An answer was begun and not finished.
+    Unfinished,
+    /// A file was shorter than whoever wanted it sent had said.
+    Short,
 }

@@ -4,7 +4,7 @@ use std::mem;
 
 use super::connection::{After, CONTENT_CUT, Connection, HEAD_CUT, Phase, READ_AHEAD, Waiting};
 use super::ending::after_ns;
-use super::{App, Moment, Reply, Settings, Terms};
+use super::{App, Moment, Reply, Settings, Terms, Why};
 use crate::head::{Content, parse_head};
 
 /// Of answers in one batch: then they are written, and the client has to take them.
@@ -113,7 +113,10 @@ impl<A: App> Connection<A> {
                 self.phase = Phase::Lent;
                 self.waiting = Some(Box::new(Waiting { running, terms, lease: Some(lease) }));
             }
-            Reply::Cut => self.after = After::Abort,
+            Reply::Cut => {
+                self.why.get_or_insert_with(|| Box::new(Why::Unfinished));
+                self.after = After::Abort;
+            }
             Reply::Drop => self.close_when_sent(at),
         }
     }

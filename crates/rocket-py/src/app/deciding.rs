@@ -12,7 +12,6 @@ use rocket_core::http1::{App, Finish, Intake, Lease, News, Reply, Terms, Why};
 use super::lending::Borrower;
 use super::{Asked, Call, Decision, Guest, Manner, PyApp, Running, Wants, Work};
 use crate::answers::{Answering, Wrote};
-use crate::client::Client;
 use crate::request::Request;
 
 impl PyApp {
@@ -70,9 +69,9 @@ impl PyApp {
 }
 
 impl PyApp {
-    fn tear_down(&self, py: Python<'_>, client: &Client, why: Option<&Why>) -> PyResult<()> {
+    fn tear_down(&self, py: Python<'_>, guest: &Guest, why: Option<&Why>) -> PyResult<()> {
         let (kind, status, text) = words_of(why);
-        let arguments = (client.name(py)?, kind, status, text);
+        let arguments = (guest.client.name(py)?, kind, status, text, guest.error.get());
         self.desk.call_method1(py, intern!(py, "tear_down"), arguments)?;
         Ok(())
     }
@@ -86,6 +85,8 @@ pub(super) fn words_of(why: Option<&Why>) -> (&'static str, i32, &str) {
         Some(Why::Unread) => ("unread", 0, ""),
         Some(Why::TooSlow) => ("slow", 0, ""),
         Some(Why::Broken(errno)) => ("broken", *errno, ""),
+        Some(Why::Unfinished) => ("unfinished", 0, ""),
+        Some(Why::Short) => ("short", 0, ""),
     }
 }
 
@@ -261,16 +262,16 @@ impl App for PyApp {
             }
             Err(error) => self.keep(Some(error)),
         }
-        self.end(py, guest.token, running, Some(&Why::TooSlow));
+        self.end(py, guest, running, Some(&Why::TooSlow));
     }
 
     fn closed(&self, guest: Guest, running: Option<Running>, why: Option<&Why>) {
         let py = self.py();
         if let Some(running) = running {
-            self.end(py, guest.token, running, why);
+            self.end(py, &guest, running, why);
         }
         if self.has_teardown {
-            self.keep(self.tear_down(py, &guest.client, why).err());
+            self.keep(self.tear_down(py, &guest, why).err());
         }
         if self.is_telling.get() {
             self.keep(self.desk.call_method0(py, intern!(py, "on_closed")).err());

@@ -105,7 +105,9 @@ impl PyApp {
     }
 
     fn lent(&self, call: Call, task: Option<Py<NativeTask>>, conduit: Bound<'_, Conduit>) -> Reply<Running> {
-        self.statistics.borrow_mut().in_flight += 1;
+        if task.is_some() && conduit.get().set_counted(true) {
+            self.statistics.borrow_mut().in_flight += 1;
+        }
         self.now_ns.set(monotonic_ns()); // as in `wait`
         let lease = Rc::clone(conduit.get().lease());
         Reply::Lent(Running { call, work: Work::Lent { task, conduit: conduit.unbind() } }, lease)
@@ -129,10 +131,10 @@ impl PyApp {
             }
             return match lease.settle(output) {
                 Some(finish) => {
+                    let is_kept = terms.keep_alive && finish.keep_alive && conduit.get().is_kept_alive();
                     lease.end();
                     self.note_finish(py, guest, &call, finish, terms);
                     drop(conduit.get().leave(py));
-                    let is_kept = terms.keep_alive && finish.keep_alive && conduit.get().is_kept_alive();
                     drop(conduit);
                     Request::recycle(py, call.request);
                     Reply::Done { closes: !is_kept }
@@ -141,9 +143,10 @@ impl PyApp {
             };
         }
         if lease.is_begun() || lease.is_aborted() {
-            let error = outcome.err();
-            self.tell_gone(py, conduit.get(), None, error.as_ref());
-            if let Some(error) = error {
+            if let Some(error) = self.tell_gone(py, conduit.get(), Some(&Why::Unfinished)) {
+                let _ = guest.error.set(error);
+            }
+            if let Err(error) = outcome {
                 self.blame(py, &call.request, error);
             }
             return Reply::Cut;
@@ -190,8 +193,16 @@ impl PyApp {
         if name & LENT == 0 {
             return None;
         }
-        let conduit = self.lent.borrow_mut().remove(name & !LENT);
-        conduit.map(|conduit| conduit.into_bound(py))
+        let conduit = self.lent.borrow_mut().remove(name & !LENT)?.into_bound(py);
+        self.uncount(conduit.get());
+        Some(conduit)
+    }
+
+    /// Nobody waits for a handler any more, or it has ended.
+    fn uncount(&self, conduit: &Conduit) {
+        if conduit.set_counted(false) {
+            self.statistics.borrow_mut().in_flight -= 1;
+        }
     }
 
     /// Whether a name is of the task of a lent exchange.
@@ -209,7 +220,6 @@ impl PyApp {
         terms: Terms,
         output: &mut Vec<u8>,
     ) -> Reply<Running> {
-        self.statistics.borrow_mut().in_flight -= 1;
         let Running { call, work } = running;
         let Work::Lent { conduit, .. } = work else { return Reply::Cut };
         if let Err(error) = &outcome
@@ -229,7 +239,6 @@ impl PyApp {
         finish: Finish,
         terms: Terms,
     ) -> bool {
-        self.statistics.borrow_mut().in_flight -= 1;
         self.note_finish(py, guest, &running.call, finish, terms);
         if let Work::Lent { conduit, .. } = &running.work {
             drop(conduit.get().leave(py));
@@ -243,35 +252,33 @@ impl PyApp {
     }
 
     /// The connection of a lent exchange is gone, or answered by somebody else: tell the receiver, and cancel the
-    /// handler unless it is to outlive its client.
+    /// handler unless it outlives its client. What the exchange was aborted with.
     pub(super) fn end_lent(
         &self,
         py: Python<'_>,
         conduit: &Conduit,
         task: Option<Py<NativeTask>>,
         why: Option<&Why>,
-        has_left: bool,
-    ) {
-        self.statistics.borrow_mut().in_flight -= 1;
-        self.tell_gone(py, conduit, why, None);
-        if has_left && conduit.outlives() {
-            return;
-        }
-        if let Some(task) = task {
+    ) -> Option<Py<PyAny>> {
+        let given = self.tell_gone(py, conduit, why);
+        if !conduit.outlives()
+            && let Some(task) = task
+        {
+            self.uncount(conduit);
             self.keep(task.get().cancel(py, None).err());
         }
+        given
     }
 
-    fn tell_gone(&self, py: Python<'_>, conduit: &Conduit, why: Option<&Why>, error: Option<&PyErr>) {
+    fn tell_gone(&self, py: Python<'_>, conduit: &Conduit, why: Option<&Why>) -> Option<Py<PyAny>> {
         conduit.lease().end();
         let (receiver, given) = conduit.leave(py);
-        let Some(receiver) = receiver else { return };
         let (kind, status, text) = words_of(why);
-        let given = given.or_else(|| error.map(|error| error.value(py).clone().into_any()));
-        let arguments = (receiver, kind, status, text, given);
+        let arguments = (conduit.request(), receiver, kind, status, text, given.as_ref());
         if let Err(error) = self.desk.call_method1(py, intern!(py, "tell_gone"), arguments) {
             self.blame(py, conduit.request(), error);
         }
+        given.map(Bound::unbind)
     }
 
     /// Log what somebody raised whom nobody waits for.

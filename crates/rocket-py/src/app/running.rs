@@ -8,7 +8,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use rocket_core::clock::monotonic_ns;
-use rocket_core::driver::Token;
 use rocket_core::http1::{Lease, Reply, Terms, Why};
 
 use super::lending::Borrower;
@@ -191,12 +190,15 @@ impl PyApp {
     }
 
     /// Nobody waits for a handler any more: cancel it as far as that is possible; whatever it still gives is dropped.
-    pub(super) fn end(&self, py: Python<'_>, token: Token, running: Running, why: Option<&Why>) {
+    pub(super) fn end(&self, py: Python<'_>, guest: &Guest, running: Running, why: Option<&Why>) {
         let Running { call, work } = running;
         if let Work::Lent { task, conduit } = work {
-            let has_left = !matches!(why, Some(Why::TooSlow));
-            return self.end_lent(py, conduit.get(), task, why, has_left);
+            if let Some(error) = self.end_lent(py, conduit.get(), task, why) {
+                let _ = guest.error.set(error);
+            }
+            return;
         }
+        let token = guest.token;
         self.statistics.borrow_mut().in_flight -= 1;
         let is_thread = matches!(work, Work::Thread(_));
         self.unwanted.borrow_mut().insert(token, call.request);
