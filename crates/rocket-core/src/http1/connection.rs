@@ -235,7 +235,8 @@ impl<A: App> Connection<A> {
                 lease.take_staged(&mut self.output);
                 let terms = Terms { keep_alive: terms.keep_alive && lease.may_go_on(), ..terms };
                 let reply = write(&mut self.guest, running, terms, &mut self.output);
-                self.pending = self.on_lent_reply(reply, &lease, terms, settings, at);
+                let rest = self.on_lent_reply(reply, &lease, terms, settings, at);
+                self.pending.extend_from_slice(&rest); // behind what was held before it was lent
             }
         }
         self.rest(settings, at);

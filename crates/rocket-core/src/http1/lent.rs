@@ -136,7 +136,8 @@ impl<A: App> Connection<A> {
         let terms = Terms { keep_alive: waiting.terms.keep_alive && !at.is_draining, ..waiting.terms };
         let closes = app.finished(&mut self.guest, waiting.running, lease, finish, terms);
         self.phase = Phase::Idle;
-        self.pending = self.on_lent_reply(Reply::Done { closes }, lease, terms, settings, at);
+        let rest = self.on_lent_reply(Reply::Done { closes }, lease, terms, settings, at);
+        self.pending.extend_from_slice(&rest); // behind what was held before it was lent
         self.rest(settings, at);
     }
 
