@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Final
 
 from rocket_sup.adapters.wsgi_environ import Environs
@@ -44,10 +45,12 @@ def call_on_loop(app: Callable[..., Iterable[bytes]], environs: Environs) -> Cal
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(len(body))
         call = _Call()
-        result = app(environ, call.start_response)
+        # Of its own: what is pulled later has to be in the same one, or Flask cannot leave what it entered.
+        context = copy_context()
+        result = context.run(app, environ, call.start_response)
         if type(result) is list and len(result) == 1 and not call.is_sent:
             return whole_answer(call.said(), content_of(result[0]), is_head=request.method == "HEAD")
-        return _answer_of(call, result, is_head=request.method == "HEAD")
+        return _answer_of(call, result, context, is_head=request.method == "HEAD")
 
     return handle
 
@@ -69,9 +72,9 @@ class _Call(Starting):
         return None
 
 
-def _answer_of(call: _Call, result: Iterable[bytes], *, is_head: bool) -> Answer:
+def _answer_of(call: _Call, result: Iterable[bytes], context: Context, *, is_head: bool) -> Answer:
     """Make an answer of any iterable: of one piece if it is one, else of pieces that are still to come."""
-    rest = _Rest(call, result)
+    rest = _Rest(call, result, context)
     try:
         if isinstance(result, FileWrapper) and not call.is_sent and (region := result.region()) is not None:
             answer = file_answer(call.said(), region)
@@ -104,17 +107,21 @@ def _answer_of(call: _Call, result: Iterable[bytes], *, is_head: bool) -> Answer
 class _Rest:
     """The pieces of an answer that were not taken yet."""
 
-    __slots__ = ("_call", "_given", "_pieces", "_result", "is_ended")
+    __slots__ = ("_call", "_context", "_given", "_pieces", "_result", "is_ended")
 
-    def __init__(self, call: _Call, result: Iterable[bytes]) -> None:
+    def __init__(self, call: _Call, result: Iterable[bytes], context: Context) -> None:
         self._call = call
+        self._context = context
         self._result: Iterable[bytes] | None = result
-        self._pieces = iter(result)
+        self._pieces = context.run(iter, result)
         self._given = 0
         self.is_ended = False
 
     def take(self) -> list[bytes]:
         """Take the next piece that is not empty; none at the end."""
+        return self._context.run(self._take)
+
+    def _take(self) -> list[bytes]:
         for piece in self._pieces:
             if content_of(piece):
                 self.is_ended = is_sized(self._result, 1)
@@ -127,7 +134,7 @@ class _Rest:
         result, self._result = self._result, None
         close = getattr(result, "close", None)
         if close is not None:
-            close()
+            self._context.run(close)
 
     def __iter__(self) -> _Rest:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +255,22 @@ def test_a_file_is_left_to_the_engine(tmp_path: Path) -> None:
     assert isinstance(answer.source, FileSource)
     assert answer.length == answer.source.length == 4
     assert file.closed
+
+
+def test_an_application_stays_in_one_context() -> None:
+    """What it sets while it is called it can reset when its last piece was pulled."""
+    variable: ContextVar[str] = ContextVar("variable", default="outside")
+
+    def app(environ: dict[str, Any], start: Start) -> Iterator[bytes]:
+        start(OK, [])
+        token = variable.set("inside")
+
+        def pieces() -> Iterator[bytes]:
+            yield variable.get().encode()
+            yield variable.get().encode()
+            variable.reset(token)
+
+        return pieces()
+
+    assert pieces_of(answer_of(app)) == [b"inside", b"inside"]
+    assert variable.get() == "outside"
