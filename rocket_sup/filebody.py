@@ -56,10 +56,29 @@ def cut(content: bytes, parts: Sequence[bytes | Span]) -> bytes:
     return b"".join(part if isinstance(part, bytes) else content[part.offset : part.end] for part in parts)
 
 
-def source_of_parts(file: File, parts: Sequence[bytes | Span]) -> FileSource:
-    """Have the kernel send parts of an open file, which belongs to the source from now on."""
-    spans = [part if isinstance(part, bytes) else FileSpan(part.offset, part.count) for part in parts]
-    return FileSource.of_parts(file.release(), spans)
+Parts = tuple[bytes | FileSpan, ...]
+
+
+def sendable(parts: Sequence[bytes | Span]) -> Parts:
+    """Write the parts as a source has them."""
+    return tuple(part if isinstance(part, bytes) else FileSpan(part.offset, part.count) for part in parts)
+
+
+class SharedSource(FileSource):
+    """Parts of a file that other answers may be sending too; the last one closes it."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: File, parts: Parts, length: int) -> None:
+        self.fd = file.fd
+        self.parts = parts
+        self.length = length
+        self._file: File | None = file
+
+    def close(self) -> None:
+        """Have nothing to do with the file any more."""
+        self.fd = -1
+        self._file = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +126,8 @@ def file_answer(path: str | os.PathLike[str], ask: Ask, *, media_type: str | Non
     if selection.content_range:
         fields.append(("Content-Range", selection.content_range))
     if there.size > MAX_WHOLE:
-        return FileAnswer(selection.status, fields, source_of_parts(file, selection.parts))
+        source = SharedSource(file, sendable(selection.parts), selection.length)
+        return FileAnswer(selection.status, fields, source)
     content = file.read(there.size)
     file.close()
     if len(content) < there.size:

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rocket_sup.filebody import Parts
 from rocket_sup.http.codings import choose
 from rocket_sup.http.selection import Representation
 from rocket_sup.response import Answer
-from rocket_sup.rootdir import Stamp, stamp_of
+from rocket_sup.rootdir import File, Stamp, stamp_of
 
 MAX_ENTRIES: Final = 4096
 MAX_BYTES: Final = 16 * 1024 * 1024
 # How long a compressed sibling that was added may go unnoticed.
 LOOKUP_S: Final = 5.0
+
+
+def _closed() -> File | None:
+    """Nobody has it open."""
+    return None
 
 
 @dataclass(slots=True)
@@ -39,7 +45,10 @@ class Variant:
         lasting: field lines of every answer about it, of a 304 too.
         describing: field lines of an answer with content, but for Content-Type.
         content: of a small file; None for a large one.
+        whole_fields: field lines of a 200.
+        whole_parts: what a 200 sends of a large file.
         answer: a whole 200 of a small file, shared by all requests for it.
+        opened: a large file, as long as some answer sends it.
     """
 
     segments: tuple[str, ...]
@@ -50,8 +59,11 @@ class Variant:
     there: Representation
     lasting: bytes
     describing: bytes
+    whole_fields: bytes
+    whole_parts: Parts
     content: bytes | None = None
     answer: Answer | None = None
+    opened: Callable[[], File | None] = _closed
 
     def is_current(self) -> bool:
         """Say whether the file is as it was read; asks the kernel."""

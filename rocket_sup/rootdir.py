@@ -38,14 +38,15 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 class File:
-    """A regular file that is open for reading; closed by `close`, or with its last reference.
+    """A regular file that is open for reading; closed by `close`, or with its last reference, so that
+    several answers may share one.
 
     Attributes:
         fd: the descriptor; -1 once closed.
         stat: as it was when it was opened.
     """
 
-    __slots__ = ("fd", "stat")
+    __slots__ = ("__weakref__", "fd", "stat")
 
     def __init__(self, fd: int, found: os.stat_result) -> None:
         self.fd = fd
@@ -60,14 +61,9 @@ class File:
             at += len(piece)
         return b"".join(pieces)
 
-    def release(self) -> int:
-        """Give the descriptor away; whoever has it now closes it."""
-        fd, self.fd = self.fd, -1
-        return fd
-
     def close(self) -> None:
         """Close it; a second time does nothing."""
-        fd = self.release()
+        fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
 

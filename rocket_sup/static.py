@@ -11,15 +11,23 @@ from __future__ import annotations
 import os
 import re
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from rocket_sup.filebody import MAX_WHOLE, SETTLED_S, cut, make_boundary, representation_of, source_of_parts
+from rocket_sup.filebody import (
+    MAX_WHOLE,
+    SETTLED_S,
+    SharedSource,
+    cut,
+    make_boundary,
+    representation_of,
+    sendable,
+)
 from rocket_sup.filecache import Cache, Entry, Variant
 from rocket_sup.http.headers import Headers
 from rocket_sup.http.mediatypes import media_type_of, with_charset
-from rocket_sup.http.ranges import Span
 from rocket_sup.http.selection import Selection, ask_of, select
 from rocket_sup.http.semantics import http_date
 from rocket_sup.listing import listing
@@ -27,6 +35,7 @@ from rocket_sup.pattern import RouteError, parse_pattern, split_path
 from rocket_sup.refusals import refusal
 from rocket_sup.response import Answer, Response, answer_from
 from rocket_sup.rootdir import Directory, File, RootDirectory, stamp_of
+from rocket_sup.sources import FileSpan
 
 if TYPE_CHECKING:
     from rocket_sup.request import Request
@@ -255,7 +264,7 @@ class StaticFiles:
             content = file.read(size)
             if len(content) == size:  # else it is being written, and looked at again for each request
                 variant.content = content
-                variant.answer = answer_of(variant, Selection(200, media_type, "", (Span(0, size),)), None)
+                variant.answer = Answer(200, variant.whole_fields, content)
         file.close()
         return variant
 
@@ -271,6 +280,7 @@ class StaticFiles:
             describing.append(f"Last-Modified: {http_date(there.validators.modified_s)}\r\n".encode("ascii"))
         if coding != "identity":
             describing.append(f"Content-Encoding: {coding}\r\n".encode("ascii"))
+        kind = f"Content-Type: {media_type}\r\n".encode("latin-1") if media_type else b""
         return Variant(
             segments=tuple(names),
             path=self.root.path_of(names),
@@ -280,6 +290,8 @@ class StaticFiles:
             there=there,
             lasting=b"".join(lasting),
             describing=b"".join(describing),
+            whole_fields=b"".join((*lasting, *describing, kind)),
+            whole_parts=(FileSpan(0, there.size),),
         )
 
     def _media_type_of(self, name: str) -> str:
@@ -301,18 +313,27 @@ class StaticFiles:
         return self._judged(request, variant, None)
 
     def _large(self, request: Request, variant: Variant) -> object:
-        """Answer with a file that is not in memory."""
-        file = self.root.open(variant.segments)
-        if not isinstance(file, File):
-            self.cache.drop(request.path)
-            return self._not_found(request)
-        if stamp_of(file.stat) != variant.stamp:  # described as it is now: it may be changing all the time
-            self.cache.drop(request.path)
-            kind = variant.there.media_type
-            variant = self._described(
-                variant.segments, file, kind, coding=variant.coding, varies=variant.varies
-            )
-        return self._judged(request, variant, file)
+        """Answer with a file that is not in memory: one that others are sending is open already."""
+        file = variant.opened()
+        if file is None or not variant.is_current():
+            found = self.root.open(variant.segments)
+            if not isinstance(found, File):
+                self.cache.drop(request.path)
+                return self._not_found(request)
+            file = found
+            if stamp_of(file.stat) != variant.stamp:  # described as it is now: it may go on changing
+                self.cache.drop(request.path)
+                kind = variant.there.media_type
+                variant = self._described(
+                    variant.segments, file, kind, coding=variant.coding, varies=variant.varies
+                )
+            variant.opened = weakref.ref(file)
+        if _DECISIVE.search(request.fields) is not None:
+            return self._judged(request, variant, file)
+        answer = Answer(200, variant.whole_fields)
+        answer.length = variant.there.size
+        answer.source = SharedSource(file, variant.whole_parts, variant.there.size)
+        return answer
 
     def _judged(self, request: Request, variant: Variant, file: File | None) -> Answer:
         """Answer as the conditions and the range of a request want it."""
@@ -324,7 +345,7 @@ def answer_of(variant: Variant, selection: Selection, file: File | None) -> Answ
     """Make the answer that was selected.
 
     Args:
-        file: open, when the content is not in memory; the answer's from now on.
+        file: open, when the content is not in memory.
     """
     status = selection.status
     if status == 304:
@@ -335,16 +356,17 @@ def answer_of(variant: Variant, selection: Selection, file: File | None) -> Answ
         answer = refusal(416, "the file has no such part (RFC 9110 §14.2)")
         answer.fields += f"Content-Range: {selection.content_range}\r\n".encode("ascii")
         return answer
-    fields = [variant.lasting, variant.describing]
-    if selection.media_type:
-        fields.append(f"Content-Type: {selection.media_type}\r\n".encode("latin-1"))
-    if selection.content_range:
-        fields.append(f"Content-Range: {selection.content_range}\r\n".encode("ascii"))
+    fields = variant.whole_fields
+    if status == 206:
+        described = f"Content-Type: {selection.media_type}\r\n" if selection.media_type else ""
+        if selection.content_range:
+            described += f"Content-Range: {selection.content_range}\r\n"
+        fields = b"".join((variant.lasting, variant.describing, described.encode("latin-1")))
     if file is None:
-        return Answer(status, b"".join(fields), cut(variant.content or b"", selection.parts))
-    answer = Answer(status, b"".join(fields))
+        return Answer(status, fields, cut(variant.content or b"", selection.parts))
+    answer = Answer(status, fields)
     answer.length = selection.length
-    answer.source = source_of_parts(file, selection.parts)
+    answer.source = SharedSource(file, sendable(selection.parts), selection.length)
     return answer
 
 

@@ -21,6 +21,8 @@ def variant(content: bytes = b"", *, path: bytes = b"/nowhere", coding: str = "i
         there=Representation(len(content), "", Validators()),
         lasting=b"",
         describing=b"",
+        whole_fields=b"",
+        whole_parts=(),
         content=content,
     )
 
