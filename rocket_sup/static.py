@@ -8,6 +8,7 @@ no route.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
@@ -45,6 +46,9 @@ _DECISIVE: Final = re.compile(rb"\r\n(?:[Ii][Ff]-|[Rr][Aa][Nn][Gg][Ee]:)")
 # Content codings and the ends of the names they are stored under; of equal weight, the first is sent.
 _CODINGS: Final = (("br", ".br"), ("zstd", ".zst"), ("gzip", ".gz"))
 _YEAR_S: Final = 365 * 86400
+# Large files that nobody is sending just now stay open for so long, so many of them.
+KEPT_S: Final = 1.0
+MAX_KEPT: Final = 32
 _monotonic = time.monotonic
 
 NotFound = Callable[["Request"], object]
@@ -156,6 +160,7 @@ class StaticFiles:
         self._options = options
         self._depth = len([each for each in prefix.split("/") if each])
         self._not_found = not_found
+        self._kept = 0
         self._lasting = options.lasting_fields()
 
     def __call__(self, request: Request) -> object:
@@ -328,12 +333,28 @@ class StaticFiles:
                     variant.segments, file, kind, coding=variant.coding, varies=variant.varies
                 )
             variant.opened = weakref.ref(file)
+            self._keep_open(file)
         if _DECISIVE.search(request.fields) is not None:
             return self._judged(request, variant, file)
         answer = Answer(200, variant.whole_fields)
         answer.length = variant.there.size
         answer.source = SharedSource(file, variant.whole_parts, variant.there.size)
         return answer
+
+    def _keep_open(self, file: File) -> None:
+        """Keep a file open for a moment, for who asks next; only a few, and not for long: a file that was
+        deleted takes room on its disk as long as it is open.
+        """
+        if self._kept < MAX_KEPT:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:  # in a thread
+                return
+            self._kept += 1
+            loop.call_later(KEPT_S, self._let_go, file)
+
+    def _let_go(self, _file: File) -> None:
+        self._kept -= 1
 
     def _judged(self, request: Request, variant: Variant, file: File | None) -> Answer:
         """Answer as the conditions and the range of a request want it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -213,3 +214,35 @@ def test_what_cannot_be_served_is_refused_at_once(tmp_path: Path) -> None:
         handler(tmp_path, cache_control="no-store", max_age=1)
     with pytest.raises(LocalProtocolError):
         handler(tmp_path, headers={"X": "a\r\nb"})
+
+
+def test_a_few_large_files_stay_open_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the loop, so that the next request opens nothing; there are never more than a few."""
+    settle(monkeypatch)
+    monkeypatch.setattr("rocket_sup.static.KEPT_S", 0.0)
+    monkeypatch.setattr("rocket_sup.static.MAX_KEPT", 1)
+    for name in ("one", "two"):
+        file(tmp_path, name, b"x" * (MAX_WHOLE + 1))
+    static = handler(tmp_path)
+
+    def held() -> set[str]:
+        inodes = {(tmp_path / name).stat().st_ino: name for name in ("one", "two")}
+        found = set()
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                found.add(inodes.get(os.fstat(int(fd)).st_ino, ""))
+            except OSError:  # the one that listed them
+                continue
+        return found - {""}
+
+    async def ask() -> None:
+        for name in ("one", "two"):
+            static(request(f"/{name}"))
+        assert {"one"} == held()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert set() == held()
+        static(request("/two"))
+        assert {"two"} == held()
+
+    asyncio.run(ask())
