@@ -51,6 +51,7 @@ COLUMNS = {
         "client.errors client.lines client.messages client.settings client.transport client.urls"
         " client.cache.directives client.cache.stored client.cache.keys client.cache.ask client.cache.storing"
         " client.cache.validation client.cache.invalidation client.cache.policy"
+        " client.cache.serial client.cache.store client.cache.sqlite client.cache.redis"
     ),
     # the wire behind one contract, in Python or native
     "engine": (

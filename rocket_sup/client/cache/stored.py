@@ -25,7 +25,7 @@ _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "te", "transfer-encoding", "upgrade", "proxy-connection"}
     | {"proxy-authenticate", "proxy-authentication-info", "proxy-authorization"}
 )
-_OVERHEAD: Final = 600  # bytes of the objects of a record without its text, measured with sys.getsizeof
+_OVERHEAD: Final = 600  # bytes of the objects of a record and of its place, seen with tracemalloc
 _PAIR_OVERHEAD: Final = 170  # of one pair of strings in it
 
 
