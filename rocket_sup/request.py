@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from encodings.aliases import aliases
 from typing import Any, Final, Protocol, overload
+from urllib.parse import unquote
 
 import orjson
 
@@ -178,6 +179,24 @@ class Request:
     def asgi_headers(self) -> list[tuple[bytes, bytes]]:
         """List all header fields as ASGI has them: names in lower case, values as received."""
         return [(name.lower(), value.rstrip(b"\t ")) for name, value in _ASGI_PAIRS.findall(self.fields)]
+
+    def asgi_scope(self, base: dict[str, Any], outer_path: str) -> dict[str, Any]:
+        """Make the scope of an ASGI application for this request.
+
+        Args:
+            base: what all its scopes have in common.
+            outer_path: stood before the path until a proxy in front of us removed it.
+        """
+        path, client = self.path, self.client
+        scope = base.copy()
+        scope["http_version"] = self.http_version
+        scope["method"] = self.method
+        scope["path"] = outer_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = (outer_path + path).encode("utf-8")
+        scope["query_string"] = self.query_string.encode("ascii")
+        scope["headers"] = self.asgi_headers()
+        scope["client"] = client[:2] if isinstance(client, tuple) else None
+        return scope
 
     @property
     def host(self) -> str:

@@ -23,10 +23,10 @@ from typing import Any, Final, cast
 from urllib.parse import unquote
 
 from rocket_sup.adapters.asgi_exchange import ClientDisconnected, Event, HttpExchange
-from rocket_sup.adapters.asgi_fields import FieldMemory
-from rocket_sup.adapters.asgi_websocket import converse
+from rocket_sup.adapters.asgi_websocket import WEBSOCKET_SCOPE, converse
 from rocket_sup.adapters.lifespan import Lifespan, LifespanMode
 from rocket_sup.conduit import Conduit
+from rocket_sup.http.forwarded import Origin
 from rocket_sup.http.wshandshake import is_upgrade
 from rocket_sup.request import Request
 from rocket_sup.router import Handler, Route, Router
@@ -43,7 +43,7 @@ ServerAddress = tuple[str, int | None]
 # Shared by all scopes: the specification gives applications a dictionary, and no reason to write into it.
 _LISTENS: Final = {"version": "3.0", "spec_version": "2.3"}
 _SENDS: Final = {"version": "3.0", "spec_version": "2.4"}
-_VERSIONS: Final = {"GET": _LISTENS, "HEAD": _LISTENS}
+_LISTENING: Final = frozenset({"GET", "HEAD"})
 _HTTP_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     "http.response.trailers": {},
     "http.response.early_hint": {},
@@ -90,41 +90,34 @@ class _Site:
     ) -> None:
         self.state: dict[str, Any] = {}
         self._app = app
-        self._server = server
         self._outer_path = root_path
-        self._raw_outer_path = root_path.encode("utf-8")
-        self._root_path = root_path + unquote(prefix)
-        self._memory = FieldMemory()
+        # Complete from the beginning: a copy whose values are replaced costs half of one that grows.
+        keys = ("http_version", "method", "path", "raw_path", "query_string", "headers", "client", "state")
+        base = {
+            "type": "http",
+            "asgi": _SENDS,
+            "scheme": "http",
+            "root_path": root_path + unquote(prefix),
+            "server": server,
+            "extensions": _HTTP_EXTENSIONS,
+            **dict.fromkeys(keys),
+        }
+        self._sends = base
+        self._listens = {**base, "asgi": _LISTENS}
+        self._socket = {**base, "type": "websocket", "scheme": "ws"} | WEBSOCKET_SCOPE
         self._serve_websocket = WebSocketHandler(self._converse, WebSocketOptions())
 
     async def serve(self, request: Request, conduit: Conduit) -> object:
         """Run the application for one request; a route's handler that takes the conduit."""
         if request.get_header("upgrade") is not None and is_upgrade(request.http_version, request.headers):
             return await self._serve_websocket(request, conduit)
-        exchange = HttpExchange(request, conduit, self._memory)
-        path = request.path
-        client = request.client
-        method = request.method
-        running = self._app(
-            {
-                "type": "http",
-                "asgi": _VERSIONS.get(method, _SENDS),
-                "http_version": request.http_version,
-                "method": method,
-                "scheme": "http",
-                "path": self._outer_path + (unquote(path) if "%" in path else path),
-                "raw_path": self._raw_outer_path + path.encode("ascii"),
-                "query_string": request.query_string.encode("ascii"),
-                "root_path": self._root_path,
-                "headers": request.asgi_headers(),
-                "client": client[:2] if isinstance(client, tuple) else None,
-                "server": self._server,
-                "state": self.state.copy(),
-                "extensions": _HTTP_EXTENSIONS,
-            },
-            exchange.receive,
-            exchange.send,
-        )
+        exchange = HttpExchange(request, conduit)
+        base = self._listens if request.method in _LISTENING else self._sends
+        scope = request.asgi_scope(base, self._outer_path)
+        scope["state"] = self.state.copy()
+        if (origin := getattr(request, "forwarded", None)) is not None:  # a native one has it when it was set
+            _believe(origin, scope)
+        running = self._app(scope, exchange.receive, exchange.send)
         if type(running) is not types.CoroutineType:
             running = _awaited(running)
         try:
@@ -142,22 +135,21 @@ class _Site:
 
     async def _converse(self, socket: WebSocket) -> object:
         """Run the application for one WebSocket whose handshake is valid."""
-        request = socket.request
-        client = request.client
-        scope = {
-            "type": "websocket",
-            "http_version": request.http_version,
-            "scheme": "ws",
-            "path": self._outer_path + unquote(request.path),
-            "raw_path": self._raw_outer_path + request.path.encode("ascii"),
-            "query_string": request.query_string.encode("ascii"),
-            "root_path": self._root_path,
-            "headers": request.asgi_headers(),
-            "client": client[:2] if isinstance(client, tuple) else None,
-            "server": self._server,
-            "state": self.state.copy(),
-        }
-        return await converse(self._app, scope, socket, self._memory)
+        scope = socket.request.asgi_scope(self._socket, self._outer_path)
+        del scope["method"]
+        scope["state"] = self.state.copy()
+        if (origin := getattr(socket.request, "forwarded", None)) is not None:
+            _believe(origin, scope)
+        return await converse(self._app, scope, socket)
+
+
+def _believe(origin: Origin, scope: dict[str, Any]) -> None:
+    """Put what trusted proxies say into a scope; the client is the request's already."""
+    if origin.scheme == "https":
+        scope["scheme"] = {"http": "https", "ws": "wss"}[scope["scheme"]]
+    if origin.host is not None:
+        others = [pair for pair in scope["headers"] if pair[0] != b"host"]
+        scope["headers"] = [(b"host", origin.host.encode("latin-1")), *others]
 
 
 async def _awaited(awaitable: Awaitable[None]) -> None:

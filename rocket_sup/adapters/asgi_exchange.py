@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rocket_sup.adapters.asgi_fields import FieldMemory, Fields
+from rocket_sup.adapters.asgi_fields import Fields, judge
 from rocket_sup.adapters.asgi_stream import StreamedAnswer
 from rocket_sup.conduit import Conduit
 from rocket_sup.dispatch import refusal
@@ -59,30 +59,11 @@ class HttpExchange:
             its other tasks send has to leave by itself.
     """
 
-    __slots__ = (
-        "_answer",
-        "_conduit",
-        "_fields",
-        "_has_left",
-        "_has_trailers",
-        "_held_bytes",
-        "_is_attached",
-        "_is_content_whole",
-        "_is_end_told",
-        "_is_full",
-        "_is_gone",
-        "_is_paused",
-        "_memory",
-        "_phase",
-        "_pieces",
-        "_request",
-        "_status",
-        "_stream",
-        "_trailers",
-        "_waiting",
-        "is_stepping",
-    )
-
+    # What has a default here costs nothing before it is used: most exchanges use little of it.
+    is_stepping = True
+    _phase = Phase.NEW
+    _is_attached = False
+    _is_gone = False
     _answer: Answer
     _fields: Fields
     _has_trailers: bool
@@ -90,17 +71,13 @@ class HttpExchange:
     _is_end_told: bool
     _is_full: bool
     _is_paused: bool
+    _status: int
     _stream: StreamedAnswer
 
-    def __init__(self, request: Request, conduit: Conduit, memory: FieldMemory) -> None:
-        """Prepare; what only content, pieces and trailers need is made when there are any."""
+    def __init__(self, request: Request, conduit: Conduit) -> None:
+        """Prepare."""
         self._request = request
         self._conduit = conduit
-        self._memory = memory
-        self._phase = _NEW
-        self._is_attached = False
-        self._is_gone = False
-        self.is_stepping = True
 
     # --- what the application calls
 
@@ -117,7 +94,13 @@ class HttpExchange:
                 self._answer_with(message.get("body", b""))
                 return
         elif kind == "http.response.start" and self._phase is _NEW:
-            self._start(message)
+            status = message["status"]
+            if type(status) is not int or not 200 <= status <= 999:
+                status = _checked(status)
+            self._fields = judge(message.get("headers", ()))
+            self._status = status
+            self._has_trailers = message.get("trailers", False)
+            self._phase = _STARTED
             return
         await self._send_other(kind, message)
 
@@ -209,15 +192,6 @@ class HttpExchange:
         self._wake()
 
     # --- answers
-
-    def _start(self, message: Event) -> None:
-        status = message["status"]
-        if not isinstance(status, int) or not 200 <= status <= 999:
-            raise LocalProtocolError(f"status {status!r}; allowed: 200 to 999")
-        self._fields = self._memory.judge(message.get("headers", ()))
-        self._status = int(status)  # of an IntEnum, too
-        self._has_trailers = message.get("trailers", False)
-        self._phase = _STARTED
 
     def _answer_with(self, body: Any) -> None:
         """Keep an answer that is whole."""
@@ -332,7 +306,7 @@ class HttpExchange:
         stream.end_file(count)
 
     def _send_trailers(self, message: Event) -> None:
-        self._trailers += self._memory.judge(message.get("headers", ())).lines
+        self._trailers += judge(message.get("headers", ())).lines
         if not message.get("more_trailers", False):
             self._phase = _DONE
             self._stream.end(self._trailers if self._stream.is_chunked and self._takes_trailers() else b"")
@@ -340,7 +314,7 @@ class HttpExchange:
 
     def _send_hint(self, links: Any) -> None:
         """Write an interim answer (RFC 8297), which HTTP/1.0 does not know."""
-        lines = self._memory.judge([(b"link", link) for link in links]).lines
+        lines = judge([(b"link", link) for link in links]).lines
         if self._request.http_version != "1.0":
             self._conduit.write(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
 
@@ -403,6 +377,13 @@ class HttpExchange:
             await self._wait()
         if self._is_gone:
             raise ClientDisconnected("the client has left")
+
+
+def _checked(status: Any) -> int:
+    """Refuse a status that is none; make a number of what is one by another name, as an `IntEnum`'s member."""
+    if not isinstance(status, int) or not 200 <= status <= 999:
+        raise LocalProtocolError(f"status {status!r}; allowed: 200 to 999")
+    return int(status)
 
 
 def _bytes_of(content: Any) -> bytes:

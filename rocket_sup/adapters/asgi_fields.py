@@ -1,9 +1,9 @@
 """Header fields of an ASGI application: judged as one block, and remembered.
 
-An application sends the same few header sections again and again. The pairs are joined to the lines that go
-onto the wire, and the lines are looked up; only a block that was not seen before is matched against the
-grammar and searched for the fields that belong to the connection. Nobody splits an answer through a value:
-a block has to be as many lines as there were pairs.
+An application sends the same few header sections again and again: what became of them is looked up. A section
+that was not seen before is joined to the lines that go onto the wire, matched against the grammar, and
+searched for the fields that belong to the connection. Nobody splits an answer through a value: a block has to
+be as many lines as there were pairs.
 """
 
 from __future__ import annotations
@@ -34,14 +34,13 @@ class Fields:
 
     Attributes:
         lines: field lines, each with its CRLF, without those that belong to the connection.
-        count: of the pairs it was made of.
         length: Content-Length; -1 if the application gave none.
         closes: the application wants the connection closed.
         has_date: `lines` has a Date.
         is_plain: none of the last three says anything.
     """
 
-    __slots__ = ("closes", "count", "has_date", "is_plain", "length", "lines")
+    __slots__ = ("closes", "has_date", "is_plain", "length", "lines")
 
     def __init__(self, block: bytes, count: int) -> None:
         """Judge a block of lines.
@@ -55,7 +54,6 @@ class Fields:
                 " without controls (RFC 9110 §5.5)"
             )
         self.lines = block
-        self.count = count
         self.length = -1
         self.closes = False
         self.has_date = False
@@ -87,34 +85,33 @@ def _keep_date(match: re.Match[bytes]) -> bytes:
     return match[0] if match[1].lower() == b"date" else b""
 
 
-class FieldMemory:
-    """Header sections that were sent before."""
+_known: dict[tuple[tuple[bytes, bytes], ...], Fields] = {}
 
-    __slots__ = ("_known",)
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, Fields] = {}
+def judge(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """Give what the pairs of an application are on the wire.
 
-    def judge(self, headers: Iterable[tuple[bytes, bytes]]) -> Fields:
-        """Give what the pairs of an application are on the wire.
+    Args:
+        headers: pairs of bytes; iterables of two will do.
 
-        Args:
-            headers: pairs of bytes; iterables of two will do.
-
-        Raises:
-            LocalProtocolError: they are no pairs of bytes, or cannot be sent.
-        """
+    Raises:
+        LocalProtocolError: they are no pairs of bytes, or cannot be sent.
+    """
+    try:
+        pairs = tuple(headers)
         try:
-            lines = [b"%b: %b\r\n" % (name, value) for name, value in headers]
-        except (TypeError, ValueError) as error:
-            raise LocalProtocolError(f"headers {headers!r} are not pairs of bytes: {error}") from None
-        block = b"".join(lines)
-        fields = self._known.get(block)
-        if fields is not None and fields.count == len(lines):
-            return fields
-        fields = Fields(block, len(lines))
+            fields = _known.get(pairs)
+        except TypeError:  # lists, which the specification allows
+            pairs = tuple([(name, value) for name, value in pairs])
+            fields = _known.get(pairs)
+        if fields is None:
+            block = b"".join([b"%b: %b\r\n" % (name, value) for name, value in pairs])
+    except (TypeError, ValueError) as error:
+        raise LocalProtocolError(f"headers {headers!r} are not pairs of bytes: {error}") from None
+    if fields is None:
+        fields = Fields(block, len(pairs))
         if len(block) <= _REMEMBERED_BYTES:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[block] = fields
-        return fields
+            if len(_known) >= _REMEMBERED:
+                _known.clear()
+            _known[pairs] = fields
+    return fields

@@ -14,37 +14,34 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from rocket_sup.adapters.asgi_exchange import ClientDisconnected, Event
-from rocket_sup.adapters.asgi_fields import FieldMemory, Fields
+from rocket_sup.adapters.asgi_fields import Fields, judge
 from rocket_sup.errors import LocalProtocolError, WebSocketClosed
 from rocket_sup.http.wsframes import is_close_code
 from rocket_sup.response import Answer
 from rocket_sup.websocket import WebSocket
 from rocket_sup.wslink import SocketState
 
-_VERSION: Final = {"version": "3.0", "spec_version": "2.4"}
-_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"websocket.http.response": {}}
+WEBSOCKET_SCOPE: Final[dict[str, Any]] = {
+    "asgi": {"version": "3.0", "spec_version": "2.4"},
+    "extensions": {"websocket.http.response": {}},
+}
 
 Application = Callable[..., Awaitable[None]]
 
 
-async def converse(
-    app: Application, scope: dict[str, Any], socket: WebSocket, memory: FieldMemory
-) -> Answer | None:
+async def converse(app: Application, scope: dict[str, Any], socket: WebSocket) -> Answer | None:
     """Run an application for one WebSocket.
 
     Args:
-        scope: of the handshake; what is a WebSocket's is put into it.
-        memory: judges header fields.
+        scope: of the handshake, with `WEBSOCKET_SCOPE`.
 
     Returns: the application's answer to the handshake, if it has not accepted it.
     Raises:
         LocalProtocolError: it has returned without an answer.
     """
-    scope["asgi"] = _VERSION
     scope["subprotocols"] = list(socket.offered.subprotocols)
-    scope["extensions"] = _EXTENSIONS
     socket.forget_handler()  # nobody cancels it when the client has left: it is told
-    exchange = SocketExchange(socket, memory)
+    exchange = SocketExchange(socket)
     try:
         await app(scope, exchange.receive, exchange.send)
     except ClientDisconnected:
@@ -61,12 +58,11 @@ class SocketExchange:
         answer: instead of an acceptance.
     """
 
-    __slots__ = ("_answered", "_denial", "_is_connect_told", "_memory", "_pieces", "_socket", "answer")
+    __slots__ = ("_answered", "_denial", "_is_connect_told", "_pieces", "_socket", "answer")
 
-    def __init__(self, socket: WebSocket, memory: FieldMemory) -> None:
+    def __init__(self, socket: WebSocket) -> None:
         self.answer: Answer | None = None
         self._socket = socket
-        self._memory = memory
         self._is_connect_told = False
         self._answered = asyncio.Event()
         self._denial: tuple[int, Fields] | None = None
@@ -148,7 +144,7 @@ class SocketExchange:
         status = message["status"]
         if not isinstance(status, int) or not 200 <= status <= 999:
             raise LocalProtocolError(f"status {status!r}; allowed: 200 to 999")
-        self._denial = (int(status), self._memory.judge(message.get("headers", ())))
+        self._denial = (int(status), judge(message.get("headers", ())))
 
     def _end_denial(self, message: Event) -> None:
         if self._denial is None:

@@ -161,8 +161,10 @@ impl Conduit {
 impl Conduit {
     #[getter(keep_alive)]
     pub fn is_kept_alive(&self) -> bool {
-        self.keep_alive && self.lease.may_go_on()
-            && !self.lease.is_ended() && self.server().is_ok_and(|server| !server.is_draining())
+        self.keep_alive
+            && self.lease.may_go_on()
+            && !self.lease.is_ended()
+            && self.server().is_ok_and(|server| !server.is_draining())
     }
 
     #[getter]

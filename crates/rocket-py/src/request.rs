@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 use rocket_core::head::{Content, Head, Path, Span, each_field, find_field};
 
@@ -60,6 +60,7 @@ struct Shared {
     read_json: Py<PyAny>,
     read_text: Py<PyAny>,
     parse_form: Py<PyAny>,
+    unquote: Py<PyAny>,
 }
 
 impl Shared {
@@ -77,6 +78,7 @@ impl Shared {
                 read_json: get("read_json")?,
                 read_text: get("read_text")?,
                 parse_form: get("parse_form")?,
+                unquote: get("unquote")?,
             })
         })
     }
@@ -319,6 +321,38 @@ impl Request {
             pairs.append((lowered, PyBytes::new(py, value)))?;
         }
         Ok(pairs)
+    }
+
+    /// The scope of an ASGI application, of which `base` has what all its scopes have in common.
+    fn asgi_scope<'py>(
+        &self,
+        py: Python<'py>,
+        base: &Bound<'py, PyDict>,
+        outer_path: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let raw = self.path_bytes();
+        let mut path = self.path(py)?;
+        let mut raw_path = PyBytes::new(py, raw);
+        if raw.contains(&b'%') {
+            path = Shared::of(py)?.unquote.bind(py).call1((path,))?.cast_into()?;
+        }
+        if !outer_path.is_empty()? {
+            raw_path = PyBytes::new(py, &[outer_path.to_str()?.as_bytes(), raw].concat());
+            path = outer_path.add(path)?.cast_into()?;
+        }
+        let client = match self.client(py)? {
+            Some(client) => client.cast_into::<PyTuple>().ok().map(|address| address.get_slice(0, 2)),
+            None => None,
+        };
+        let scope = base.copy()?;
+        scope.set_item(intern!(py, "http_version"), self.http_version(py))?;
+        scope.set_item(intern!(py, "method"), self.method(py)?)?;
+        scope.set_item(intern!(py, "path"), path)?;
+        scope.set_item(intern!(py, "raw_path"), raw_path)?;
+        scope.set_item(intern!(py, "query_string"), PyBytes::new(py, self.bytes_of(self.head().query)))?;
+        scope.set_item(intern!(py, "headers"), self.asgi_headers(py)?)?;
+        scope.set_item(intern!(py, "client"), client)?;
+        Ok(scope)
     }
 
     #[getter]

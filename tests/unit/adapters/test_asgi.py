@@ -11,6 +11,7 @@ import pytest
 from rocket_sup.adapters.asgi import asgi_router
 from rocket_sup.adapters.asgi_exchange import ClientDisconnected
 from rocket_sup.errors import LocalProtocolError
+from rocket_sup.http.forwarded import Origin
 from tests.unit.adapters.asgistage import PEER, START, FakeConduit, request, serve
 
 BODY = {"type": "http.response.body", "body": b"hello"}
@@ -86,6 +87,25 @@ def test_a_prefix_is_in_the_path_already() -> None:
 
     assert (scope["root_path"], scope["path"]) == ("/old", "/old/x")
     assert (both["root_path"], both["path"]) == ("/api/old", "/api/old/x")
+
+
+@pytest.mark.parametrize(
+    ("origin", "scheme", "host"),
+    [
+        (Origin(scheme="https", host="outside.example"), "https", b"outside.example"),
+        (Origin(scheme="http"), "http", b"a.example"),
+        (Origin(), "http", b"a.example"),
+    ],
+)
+def test_trusted_proxies_are_believed(origin: Origin, scheme: str, host: bytes) -> None:
+    """About the scheme and the host that the client sees."""
+    sent = request()
+    sent.forwarded = origin
+
+    scope = scope_of(sent)
+
+    assert scope["scheme"] == scheme
+    assert dict(scope["headers"])[b"host"] == host
 
 
 def test_state_is_copied() -> None:

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from rocket_sup.adapters.asgi_fields import FieldMemory, Fields
+from rocket_sup.adapters.asgi_fields import Fields, judge
 from rocket_sup.errors import LocalProtocolError
 
 Pairs = list[tuple[bytes, bytes]]
 
 
 def judged(*pairs: tuple[bytes, bytes]) -> Fields:
-    return FieldMemory().judge(pairs)
+    """What becomes of some pairs."""
+    return judge(pairs)
 
 
 def test_fields_keep_their_order_and_case() -> None:
@@ -52,16 +53,15 @@ def test_no_fields() -> None:
 def test_what_cannot_be_sent_is_refused(pairs: Any) -> None:
     """Nobody splits an answer through a value; and what are no pairs of bytes."""
     with pytest.raises(LocalProtocolError):
-        FieldMemory().judge(pairs)
+        judge(pairs)
 
 
 def test_a_section_that_was_refused_is_refused_when_a_look_alike_is_known() -> None:
     """Two fields and one that contains a line end make the same block."""
-    memory = FieldMemory()
-    memory.judge([(b"a", b"b"), (b"c", b"d")])
+    judge([(b"a", b"b"), (b"c", b"d")])
 
     with pytest.raises(LocalProtocolError):
-        memory.judge([(b"a", b"b\r\nc: d")])
+        judge([(b"a", b"b\r\nc: d")])
 
 
 def test_framing_is_taken_out() -> None:
@@ -104,15 +104,14 @@ def test_lengths_that_differ() -> None:
 
 def test_what_comes_again_is_known() -> None:
     """The same object, as long as there is room; lists will do, too."""
-    memory = FieldMemory()
-    first = memory.judge([(b"a", b"b")])
+    first = judge([(b"a", b"b")])
 
-    assert memory.judge(iter([[b"a", b"b"]])) is first  # type: ignore[list-item]
-    long = memory.judge([(b"a", b"b" * 2000)])
-    assert memory.judge([(b"a", b"b" * 2000)]) is not long
+    assert judge(iter([[b"a", b"b"]])) is first  # type: ignore[list-item]
+    long = judge([(b"a", b"b" * 2000)])
+    assert judge([(b"a", b"b" * 2000)]) is not long
     for number in range(1000):
-        memory.judge([(b"n", b"%d" % number)])
-    assert memory.judge([(b"a", b"b")]) is not first
+        judge([(b"n", b"%d" % number)])
+    assert judge([(b"a", b"b")]) is not first
 
 
 def test_a_length_can_be_added() -> None:

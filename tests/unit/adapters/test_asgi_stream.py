@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from rocket_sup.adapters.asgi_fields import FieldMemory
+from rocket_sup.adapters.asgi_fields import judge
 from rocket_sup.adapters.asgi_stream import StreamedAnswer
 from rocket_sup.conduit import Conduit
 from rocket_sup.errors import LocalProtocolError
@@ -15,7 +15,7 @@ from tests.unit.adapters.asgistage import FakeConduit, request
 
 def begun(conduit: FakeConduit, line: str = "GET / HTTP/1.1", *, length: int | None = None) -> StreamedAnswer:
     pairs = [] if length is None else [(b"content-length", b"%d" % length)]
-    fields = FieldMemory().judge(pairs)
+    fields = judge(pairs)
     return StreamedAnswer(request(line), cast("Conduit", conduit), 200, fields, has_trailers=False)
 
 

@@ -8,8 +8,7 @@ from typing import Any, cast
 import pytest
 
 from rocket_sup.adapters.asgi_exchange import ClientDisconnected
-from rocket_sup.adapters.asgi_fields import FieldMemory
-from rocket_sup.adapters.asgi_websocket import converse
+from rocket_sup.adapters.asgi_websocket import WEBSOCKET_SCOPE, converse
 from rocket_sup.errors import LocalProtocolError, WebSocketClosed
 from rocket_sup.http.wshandshake import Handshake
 from rocket_sup.response import Answer
@@ -73,8 +72,8 @@ class FakeSocket:
 
 def run(app: Any, socket: FakeSocket) -> tuple[Answer | None, dict[str, Any]]:
     """Run an application for a socket."""
-    scope: dict[str, Any] = {"type": "websocket"}
-    return asyncio.run(converse(app, scope, cast(WebSocket, socket), FieldMemory())), scope
+    scope: dict[str, Any] = {"type": "websocket", **WEBSOCKET_SCOPE}
+    return asyncio.run(converse(app, scope, cast(WebSocket, socket))), scope
 
 
 def sender(*messages: dict[str, Any]) -> Any:
