@@ -44,13 +44,18 @@ def call_on_loop(app: Callable[..., Iterable[bytes]], environs: Environs) -> Cal
         if "HTTP_TRANSFER_ENCODING" in environ:  # undone: the content is whole (RFC 9112 §7.1.3)
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(len(body))
+        is_head = environ["REQUEST_METHOD"] == "HEAD"
         call = _Call()
         # Of its own: what is pulled later has to be in the same one, or Flask cannot leave what it entered.
         context = copy_context()
         result = context.run(app, environ, call.start_response)
-        if type(result) is list and len(result) == 1 and not call.is_sent:
-            return whole_answer(call.said(), content_of(result[0]), is_head=request.method == "HEAD")
-        return _answer_of(call, result, context, is_head=request.method == "HEAD")
+        head = call.head
+        # The usual case, with nothing called for it.
+        if type(result) is list and len(result) == 1 and head is not None and head.is_plain:
+            content = result[0]
+            if type(content) is bytes and head.length in (len(content), -1) and not call.is_sent:
+                return Answer(head.status, head.fields, content)
+        return _answer_of(call, result, context, is_head=is_head)
 
     return handle
 

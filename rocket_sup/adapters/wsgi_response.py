@@ -38,9 +38,10 @@ class Head:
         length: what Content-Length promised; -1 for nothing.
         closes: the application wants the connection closed.
         has_date: `fields` has a Date.
+        is_plain: neither of these two.
     """
 
-    __slots__ = ("closes", "fields", "has_date", "length", "status")
+    __slots__ = ("closes", "fields", "has_date", "is_plain", "length", "status")
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -48,28 +49,28 @@ class Head:
         self.length = -1
         self.closes = False
         self.has_date = False
+        self.is_plain = False
 
 
 _known: dict[tuple[Any, ...], Head] = {}  # by what `start_response` was given: only texts were ever accepted
 
 
 def head_of(status: object, headers: Iterable[Any]) -> Head:
-    """Check what `start_response` was given.
+    """Check what `start_response` was given, and remember it.
 
     Raises:
         LocalProtocolError: it cannot be sent; the application's fault.
     """
-    headers = tuple(headers)
-    try:
-        head = _known.get((status, headers))
-    except TypeError:  # pairs that are lists: no tuples, as PEP 3333 wants them, and still clear
-        return _read(status, headers)
-    if head is None:
-        head = _read(status, headers)
-        if len(head.fields) <= MAX_KNOWN_BYTES:
-            if len(_known) >= MAX_KNOWN:
-                _known.clear()
-            _known[status, headers] = head
+    pairs = tuple(headers)
+    head = _read(status, pairs)
+    head.is_plain = not head.closes and not head.has_date
+    if len(head.fields) <= MAX_KNOWN_BYTES:
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        try:
+            _known[status, pairs] = head
+        except TypeError:  # pairs that are lists: no tuples, as PEP 3333 wants them, and still clear
+            pass
     return head
 
 
@@ -148,7 +149,11 @@ class Starting:
                 exc_info = None  # its traceback has this frame: together they would be a circle
         elif self.head is not None:
             raise LocalProtocolError("start_response was called again without exc_info (PEP 3333)")
-        self.head = head_of(status, headers)
+        try:
+            head = _known.get((status, tuple(headers)))
+        except TypeError:
+            head = None
+        self.head = head if head is not None else head_of(status, headers)
         return self.write
 
     def write(self, data: bytes) -> object:
@@ -191,9 +196,9 @@ def too_little(head: Head, given: int) -> LocalProtocolError:
     )
 
 
-def bare_answer(head: Head) -> Answer:
-    """Make an answer that has no content yet."""
-    answer = Answer(head.status, head.fields)
+def bare_answer(head: Head, content: bytes = b"") -> Answer:
+    """Make an answer of a head, whatever was promised."""
+    answer = Answer(head.status, head.fields, content)
     answer.closes = head.closes
     answer.has_date = head.has_date
     return answer
@@ -205,11 +210,7 @@ def whole_answer(head: Head, content: bytes, *, is_head: bool) -> Answer:
     Raises:
         LocalProtocolError: Content-Length said something else.
     """
-    answer = Answer(head.status, head.fields, content)
-    if head.closes:
-        answer.closes = True
-    if head.has_date:
-        answer.has_date = True
+    answer = bare_answer(head, content)
     if head.length not in (-1, len(content)):
         if is_head:  # what GET would have; PEP 3333 leaves it to the application not to make it
             answer.length = head.length
