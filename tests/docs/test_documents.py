@@ -40,7 +40,7 @@ def test_python_examples_run(document: Path) -> None:
             exec(compile(code, named(document), "exec"), names)
             for value in list(names.values()):
                 if isinstance(value, Router):
-                    value.freeze()
+                    prepare(value)
 
 
 @pytest.mark.parametrize("document", documents(), ids=named)
