@@ -30,6 +30,15 @@ BROWSER = (
 )
 
 
+def test_it_has_whatever_the_portable_one_has() -> None:
+    """Also what is only there for routes that stream, and says so."""
+    public = [name for name in dir(Request) if not name.startswith("_")]
+    request = read(PLAIN)
+
+    assert [name for name in public if not hasattr(type(request), name) and name != "__class__"] == []
+    assert (request.scheme, request.forwarded) == ("http", None)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _native_requests() -> Iterator[None]:
     """Let the unit tests of the portable request make native ones."""

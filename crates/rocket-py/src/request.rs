@@ -31,6 +31,7 @@ pub struct Request {
     path_params: Slot,
     headers: Slot,
     query_params: Slot,
+    forwarded: Slot,
 }
 
 // SAFETY: `sent` is written by `Request::new` alone, when no other reference to the request exists.
@@ -115,6 +116,7 @@ impl Request {
             path_params: Slot::new(None),
             headers: Slot::new(None),
             query_params: Slot::new(None),
+            forwarded: Slot::new(None),
         };
         make(py, request).map(Bound::unbind)
     }
@@ -178,8 +180,15 @@ impl Request {
         self.get_header(py, intern!(py, "content-type"), Some(intern!(py, "").clone().into_any()))
     }
 
-    fn slots(&self) -> [&Slot; 5] {
-        [&self.client, &self.body, &self.path_params, &self.headers, &self.query_params]
+    fn slots(&self) -> [&Slot; 6] {
+        [&self.client, &self.body, &self.path_params, &self.headers, &self.query_params, &self.forwarded]
+    }
+
+    /// What the Python class gives for it, where nothing native would be faster.
+    fn of_class<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let class = Shared::of(slf.py())?.class.bind(slf.py());
+        let found = class.getattr(name)?;
+        found.call_method1(intern!(slf.py(), "__get__"), (slf, class))
     }
 }
 
@@ -353,6 +362,47 @@ impl Request {
         scope.set_item(intern!(py, "headers"), self.asgi_headers(py)?)?;
         scope.set_item(intern!(py, "client"), client)?;
         Ok(scope)
+    }
+
+    #[getter]
+    fn forwarded<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.forwarded.get(py)
+    }
+
+    #[setter]
+    fn set_forwarded(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
+        drop(self.forwarded.replace(py, value));
+    }
+
+    #[getter]
+    fn scheme<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::of_class(slf, intern!(slf.py(), "scheme"))
+    }
+
+    fn stream<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::of_class(slf, intern!(slf.py(), "stream"))?.call0()
+    }
+
+    fn read<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::of_class(slf, intern!(slf.py(), "read"))?.call0()
+    }
+
+    #[getter]
+    fn trailers<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::of_class(slf, intern!(slf.py(), "trailers"))
+    }
+
+    #[getter]
+    fn is_disconnected<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::of_class(slf, intern!(slf.py(), "is_disconnected"))
+    }
+
+    fn disconnected<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::of_class(slf, intern!(slf.py(), "disconnected"))?.call0()
+    }
+
+    fn early_hints<'py>(slf: &Bound<'py, Self>, links: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        Self::of_class(slf, intern!(slf.py(), "early_hints"))?.call1((links,))
     }
 
     #[getter]

@@ -501,7 +501,11 @@ impl Lease {
         let mut incoming = self.incoming.borrow_mut();
         match &mut incoming.framing {
             Framing::Whole if self.is_upgraded.get() => {
-                if bytes.is_empty() { Step::Nothing } else { Step::Content(bytes.len()) }
+                if bytes.is_empty() {
+                    Step::Nothing
+                } else {
+                    Step::Content(bytes.len())
+                }
             }
             Framing::Whole if self.is_end_told.replace(true) => Step::Nothing,
             Framing::Whole => Step::End(mem::take(&mut incoming.trailers)),
