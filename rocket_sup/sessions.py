@@ -2,16 +2,18 @@
 
 A request ends by itself, and a drain waits for it. A conversation may go on for days: it enters here, is
 asked to end when its acceptor drains, and leaves. What all conversations of a wire have in common is here
-too: their settings, and the engine's way to frame them.
+too: their settings, and the engine's way to move their messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rocket_sup.config_websocket import WebSocketConfig
-from rocket_sup.http.wsframes import Deflate, Frames, PortableFrames
+
+if TYPE_CHECKING:
+    from rocket_sup.wslane import Lane
 
 
 class Session(Protocol):
@@ -27,19 +29,15 @@ class Sessions:
     Attributes:
         entered: how many there ever were.
         config: what WebSockets may take.
-        make_frames: framing of a WebSocket, from the largest message and what was agreed about compression.
+        make_lane: the engine's lanes for WebSockets, made like `wslane.PortableLane`; None for these.
     """
 
-    __slots__ = ("_is_draining", "_sessions", "config", "entered", "make_frames")
+    __slots__ = ("_is_draining", "_sessions", "config", "entered", "make_lane")
 
-    def __init__(
-        self,
-        config: WebSocketConfig | None = None,
-        make_frames: Callable[[int, Deflate | None], Frames] = PortableFrames,
-    ) -> None:
+    def __init__(self, config: WebSocketConfig | None = None) -> None:
         self.entered = 0
         self.config = config or WebSocketConfig()
-        self.make_frames = make_frames
+        self.make_lane: Callable[..., Lane] | None = None
         self._sessions: set[Session] = set()
         self._is_draining = False
 

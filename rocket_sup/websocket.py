@@ -7,7 +7,7 @@ what it sends before it waits again leaves in one write. `wslink.py` has the ins
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
 import orjson
@@ -22,6 +22,7 @@ from rocket_sup.http.wsframes import is_close_code
 from rocket_sup.http.wshandshake import Handshake, choose_deflate, choose_subprotocol
 from rocket_sup.request import Request
 from rocket_sup.response import Response, answer_from
+from rocket_sup.wslane import Lane, Message
 from rocket_sup.wslink import SocketLink, SocketState
 
 _OURS: Final = ("sec-websocket-", "upgrade", "connection")  # fields of the handshake that are not for others
@@ -98,8 +99,11 @@ class WebSocket(SocketLink):
                 be sent.
             WebSocketClosed: it was refused, or the client has left.
         """
+        self._accept(subprotocol, headers)
+
+    def _accept(self, subprotocol: str | None = None, headers: HeaderSource | None = None) -> Lane:
         if self.is_refused:
-            raise self._error()
+            raise self.closed()
         if self._state is not SocketState.OFFERED:
             raise LocalProtocolError("the WebSocket was accepted before")
         offered = self.offered
@@ -117,32 +121,51 @@ class WebSocket(SocketLink):
             lines.append(f"Sec-WebSocket-Extensions: {agreed[1]}\r\n".encode("ascii"))
         lines.append(_more_fields(headers))
         self.subprotocol = subprotocol
-        conduit = self._conduit
-        deflate = agreed[0] if agreed is not None else None
         head = b"HTTP/1.1 101 Switching Protocols\r\n%bConnection: Upgrade\r\nUpgrade: websocket\r\n%b\r\n"
-        self.begin(
-            head % (conduit.date_line, b"".join(lines)),
-            conduit.sessions.make_frames(self._config.max_message, deflate),
+        return self.begin(
+            head % (self._conduit.date_line, b"".join(lines)), agreed[0] if agreed is not None else None
         )
 
     # -- messages
 
-    async def receive(self) -> str | bytes:
+    def receive(self) -> Coroutine[Any, Any, Message]:
         """Wait for the next message; text is `str`.
 
         Raises:
             WebSocketClosed: there will be none.
         """
-        queue = self._queue
-        while not queue:
-            if self._state is SocketState.OFFERED:
-                await self.accept()
-            else:
-                await self._wait_for_message()
-        message = queue.popleft()
-        if self._is_paused:
-            self._resume()
-        return message
+        lane = self._lane
+        return self._receive_first() if lane is None else lane.receive()
+
+    async def _receive_first(self) -> Message:
+        return await self._accept().receive()
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        """Iterate over the messages; however it is closed, that ends it, and `close_code` tells."""
+        if self._lane is None:
+            try:
+                return self._accept()
+            except WebSocketClosed:
+                return self
+        return self._lane
+
+    async def __anext__(self) -> Message:
+        if self._lane is None and self._state is SocketState.CLOSED:
+            raise StopAsyncIteration
+        return await (self._lane or self._accept()).__anext__()
+
+    def send(self, message: str | bytes | bytearray | memoryview) -> Coroutine[Any, Any, None]:
+        """Send a message, text or binary; waits while the client does not take what was sent before.
+
+        Raises:
+            WebSocketClosed: it is closed, or about to be.
+            UnicodeEncodeError: the text has a lone surrogate.
+        """
+        lane = self._lane
+        return self._send_first(message) if lane is None else lane.send(message)
+
+    async def _send_first(self, message: str | bytes | bytearray | memoryview) -> None:
+        await self._accept().send(message)
 
     async def receive_text(self) -> str:
         """Wait for the next message, which has to be text; any other closes with 1003.
@@ -178,47 +201,6 @@ class WebSocket(SocketLink):
         except orjson.JSONDecodeError:
             raise self._refuse("a JSON document is expected", code=1007) from None
 
-    def __aiter__(self) -> WebSocket:
-        return self
-
-    async def __anext__(self) -> str | bytes:
-        """Give the next message; however it was closed, the iteration ends, and `close_code` tells."""
-        queue = self._queue
-        try:
-            while not queue:
-                if self._state is SocketState.OFFERED:
-                    await self.accept()
-                else:
-                    await self._wait_for_message()
-        except WebSocketClosed:
-            raise StopAsyncIteration from None
-        message = queue.popleft()
-        if self._is_paused:
-            self._resume()
-        return message
-
-    async def send(self, message: str | bytes | bytearray | memoryview) -> None:
-        """Send a message, text or binary; waits while the client does not take what was sent before.
-
-        Raises:
-            WebSocketClosed: it is closed, or about to be.
-            UnicodeEncodeError: the text has a lone surrogate.
-        """
-        if self._state is SocketState.OFFERED:
-            await self.accept()
-        while self._is_full and self._state is SocketState.OPEN:
-            await self._wait_for_room()
-        if self._state is not SocketState.OPEN:
-            raise self._error()
-        if isinstance(message, str):
-            frame = self._frames.pack_text(message)
-        elif isinstance(message, bytes):
-            frame = self._frames.pack_bytes(message)
-        else:
-            frame = self._frames.pack_bytes(bytes(message))
-        if self._put(frame):
-            await asyncio.sleep(0)
-
     async def send_json(self, document: object) -> None:
         """Send a JSON document as a text message; see `send`."""
         await self.send(orjson.dumps(document).decode("utf-8"))
@@ -247,7 +229,7 @@ class WebSocket(SocketLink):
 
     def _refuse(self, reason: str, *, code: int = 1003) -> WebSocketClosed:
         self.begin_close(code, reason)
-        return self._error()
+        return self.closed()
 
 
 def _more_fields(headers: HeaderSource | None) -> bytes:

@@ -23,7 +23,7 @@ from rocket_sup.engine.selector import NativeSelector
 
 NOT_BUILT: Final = "the native module is not built: install Rust and reinstall, or accept about 1.4x the CPU"
 # A module built from another version of the source may be lying about; it is known by what it lacks.
-_PARTS: Final = ("Frames", "Reactor", "probe_uring")
+_PARTS: Final = ("Lane", "Reactor", "probe_uring")
 _MODULE: Final = "rocket_sup.engine._native"
 
 

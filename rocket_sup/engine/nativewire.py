@@ -34,7 +34,7 @@ class NativeWire:
         self._reactor = reactor
         self._is_selector = is_selector
         self._desk = Desk(brief, wake=None if is_selector else self._wake)
-        self._desk.sessions.make_frames = module.Frames
+        self._desk.sessions.make_lane = module.Lane
         self._http = module.Http(reactor, self._desk)
         self._desk.deliver = self._http.on_thread
         self._places = brief.places

@@ -34,7 +34,7 @@ COLUMNS = {
         "pattern router hooks application request response repertoire dispatch handling phases link exchange"
         " intake incoming lending loan connection rejection service accesslog conduit sessions"
         " sources flow threadedstream streaming streamed"
-        " websocket wslink wsroute wakeup http.wsframes http.wshandshake"
+        " websocket wslane wslink wsroute wakeup http.wsframes http.wshandshake"
         " http.grammar http.multidict http.headers http.framing http.chunked http.witness http.semantics"
         " http.query http.forms http.forwarded http.preamble proxy"
         " adapters.wsgi adapters.wsgi_environ adapters.wsgi_files adapters.wsgi_input adapters.wsgi_loop"

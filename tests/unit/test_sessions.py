@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rocket_sup.config_websocket import WebSocketConfig
-from rocket_sup.http.wsframes import PortableFrames
 from rocket_sup.sessions import Sessions
 
 
@@ -68,9 +67,9 @@ def test_a_session_may_leave_while_all_are_asked() -> None:
 
 
 def test_what_all_conversations_have_in_common() -> None:
-    """Their settings, and the engine's framing; by default the portable one."""
+    """Their settings, and the engine's lanes; None for the portable ones."""
     settings = WebSocketConfig(queue=7)
 
     assert settings is Sessions(settings).config
     assert WebSocketConfig() == Sessions().config
-    assert isinstance(Sessions().make_frames(1000, None), PortableFrames)
+    assert Sessions().make_lane is None

@@ -209,6 +209,23 @@ def test_the_iteration_ends_with_the_conversation() -> None:
     scene(act)
 
 
+def test_messages_one_by_one() -> None:
+    """`anext` is the iteration's step; the first accepts."""
+
+    async def act(conduit: FakeConduit, socket: WebSocket) -> None:
+        conduit.later.append(frame(TEXT, b"a") + frame(TEXT, b"b") + frame(CLOSE))
+        assert "a" == await anext(socket)
+        assert "b" == await anext(socket)
+        assert ["end"] == [await anext(socket, "end")]
+
+    async def left(conduit: FakeConduit, socket: WebSocket) -> None:
+        conduit.receiver.on_left()
+        assert [] == [message async for message in socket]
+
+    scene(act)
+    scene(left)
+
+
 def test_a_goodbye_of_ours() -> None:
     """It waits for the client's, and the connection is closed by us (RFC 6455 §7.1.1)."""
 

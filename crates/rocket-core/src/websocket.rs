@@ -15,6 +15,7 @@ use std::str;
 
 pub use deflate::Agreed;
 use deflate::{Deflater, Inflated, Inflater};
+pub use writing::pack_control;
 
 /// Opcodes, RFC 6455 §5.2.
 pub mod opcode {

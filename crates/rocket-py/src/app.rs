@@ -283,6 +283,11 @@ impl PyApp {
         }
     }
 
+    /// A task is taking a step: whoever is called now was called by it.
+    pub fn is_task_running(&self, py: Python<'_>) -> bool {
+        self.tasks.get().is_task_running(py)
+    }
+
     /// What has to leave the engine.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use crate::request::Request;
 use crate::slot::Slot;
 use crate::spare::make;
 use crate::unlimited::call_method;
+use crate::websocket::Lane;
 
 /// See the module's description.
 #[pyclass(frozen, weakref, module = "rocket_sup.engine._native")]
@@ -110,10 +111,13 @@ impl Conduit {
     pub fn tell(&self, py: Python<'_>, app: &PyApp, news: &News<'_>) {
         let Some(receiver) = self.receiver.get(py) else { return };
         let told = match news {
-            News::Content(content) => {
-                let content = PyBytes::new(py, content);
-                call_method(intern!(py, "on_content"), [&receiver, content.as_any()], None)
-            }
+            News::Content(content) => match receiver.cast_exact::<Lane>() {
+                Ok(lane) => Lane::take(lane, content).map(|()| py.None().into_bound(py)),
+                Err(_) => {
+                    let content = PyBytes::new(py, content);
+                    call_method(intern!(py, "on_content"), [&receiver, content.as_any()], None)
+                }
+            },
             News::End(trailers) => {
                 let trailers = PyBytes::new(py, trailers);
                 call_method(intern!(py, "on_content_end"), [&receiver, trailers.as_any()], None)
@@ -137,13 +141,24 @@ impl Conduit {
     }
 
     /// Have the connection act on what is in the lease, before the driver waits.
-    fn touch(&self, py: Python<'_>) {
+    pub fn touch(&self, py: Python<'_>) {
         if self.lease.touch()
             && let Ok(server) = self.server()
             && server.touch(self.token)
         {
             server.app().wake(py);
         }
+    }
+
+    /// Write two pieces as one; they leave once the conduit is touched. False when it would be well to wait for
+    /// room.
+    pub fn stage(&self, first: &[u8], second: &[u8]) -> bool {
+        self.lease.write(first) & self.lease.write(second)
+    }
+
+    /// Whoever is called now interrupts no task.
+    pub fn is_no_task_running(&self, py: Python<'_>) -> bool {
+        self.server().is_ok_and(|server| !server.app().is_task_running(py))
     }
 
     /// Do something that may tell the receiver at once.
@@ -201,11 +216,11 @@ impl Conduit {
         self.with_news(py, |lease, tell| lease.attach(tell));
     }
 
-    fn resume_reading(&self, py: Python<'_>) {
+    pub fn resume_reading(&self, py: Python<'_>) {
         self.with_news(py, |lease, tell| lease.resume(tell));
     }
 
-    fn pause_reading(&self, py: Python<'_>) {
+    pub fn pause_reading(&self, py: Python<'_>) {
         self.lease.pause();
         self.touch(py);
     }

@@ -34,6 +34,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tcp::Tcp>()?;
     module.add_class::<tcp::TcpConnection>()?;
     module.add_class::<websocket::Frames>()?;
+    module.add_class::<websocket::Lane>()?;
+    module.add_class::<websocket::Receive>()?;
+    module.add_class::<websocket::Done>()?;
     module.add_function(wrap_pyfunction!(reactor::probe_uring, module)?)?;
     doors::register(module)?;
     parsers::register(module)?;

@@ -21,7 +21,7 @@ mod turns;
 
 pub use object::NativeTask;
 pub use runtime::TaskRuntime;
-pub use step::start;
+pub use step::{start, take_turn as go_on_now};
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};

@@ -1,8 +1,17 @@
-//! Frames of WebSockets for Python: see `rocket_sup/http/wsframes.py`, which says what every framing does.
+//! WebSockets for Python: the lanes that messages take, and the framing alone, for tests that compare it with
+//! the portable one. `rocket_sup/wslane.py` and `rocket_sup/http/wsframes.py` say what both do.
+
+mod done;
+mod lane;
+mod receiving;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
-use rocket_core::websocket::{Agreed, Event, Frames as Machine, opcode};
+use rocket_core::websocket::{Agreed, Event, Frames as Machine, opcode, pack_control};
+
+pub use done::Done;
+pub use lane::Lane;
+pub use receiving::Receive;
 
 /// As in `wsframes`: no opcode, but a fault.
 const FAILED: u8 = 16;
@@ -19,13 +28,7 @@ impl Frames {
     #[new]
     #[pyo3(signature = (max_message, deflate=None))]
     fn new(max_message: usize, deflate: Option<Deflate>) -> Self {
-        let agreed = deflate.map(|deflate| Agreed {
-            in_bits: deflate.in_bits,
-            in_takeover: deflate.in_takeover,
-            out_bits: deflate.out_bits,
-            out_takeover: deflate.out_takeover,
-        });
-        Self { machine: Machine::new(max_message, agreed) }
+        Self { machine: Machine::new(max_message, deflate.map(Into::into)) }
     }
 
     #[getter]
@@ -52,13 +55,9 @@ impl Frames {
         self.machine.pack(opcode::BINARY, message, |header, payload| join(py, header, payload))
     }
 
-    fn pack_control<'py>(
-        &self,
-        py: Python<'py>,
-        opcode: u8,
-        payload: &[u8],
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        self.machine.pack_control(opcode, payload, |header, payload| join(py, header, payload))
+    #[staticmethod]
+    fn pack_control<'py>(py: Python<'py>, opcode: u8, payload: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        pack_control(opcode, payload, |header, payload| join(py, header, payload))
     }
 }
 
@@ -69,6 +68,13 @@ struct Deflate {
     in_takeover: bool,
     out_bits: u8,
     out_takeover: bool,
+}
+
+impl From<Deflate> for Agreed {
+    fn from(deflate: Deflate) -> Self {
+        let Deflate { in_bits, in_takeover, out_bits, out_takeover } = deflate;
+        Self { in_bits, in_takeover, out_bits, out_takeover }
+    }
 }
 
 /// An event as `wsframes.Event` has it.

@@ -60,7 +60,7 @@ def test_a_module_of_another_version_is_not_used(installed: pytest.MonkeyPatch) 
     module, reason = native.find({})
 
     assert module is None
-    assert "of another version, without Frames, probe_uring" in reason
+    assert "of another version, without Lane, probe_uring" in reason
 
 
 def test_it_is_looked_for_once() -> None:

@@ -53,11 +53,6 @@ impl Frames {
         }
     }
 
-    /// Write a control frame, whose payload has at most 125 bytes.
-    pub fn pack_control<R>(&self, opcode: u8, payload: &[u8], write: impl FnOnce(&[u8], &[u8]) -> R) -> R {
-        write(Header::new(FINAL | opcode, payload.len()).as_bytes(), payload)
-    }
-
     fn deflate(&mut self, message: &[u8], agreed: Agreed) -> Vec<u8> {
         let mut deflater = self.deflater.take().unwrap_or_else(|| Deflater::new(agreed.out_bits));
         let compressed = deflater.deflate(message);
@@ -66,4 +61,9 @@ impl Frames {
         }
         compressed
     }
+}
+
+/// Write a control frame, whose payload has at most 125 bytes.
+pub fn pack_control<R>(opcode: u8, payload: &[u8], write: impl FnOnce(&[u8], &[u8]) -> R) -> R {
+    write(Header::new(FINAL | opcode, payload.len()).as_bytes(), payload)
 }

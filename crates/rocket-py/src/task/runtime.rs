@@ -104,6 +104,11 @@ impl TaskRuntime {
         copy_context(self.context.bind(py))
     }
 
+    /// A task of the loop is taking a step, whosever it is.
+    pub fn is_task_running(&self, py: Python<'_>) -> bool {
+        self.current.is_there(self.event_loop.bind(py))
+    }
+
     /// Have the loop call something soon, in a context.
     pub(super) fn call_soon<'py, const N: usize>(
         &self,
@@ -209,6 +214,26 @@ impl Current {
             Self::Swap(swap) => {
                 let previous = call(swap.bind(task.py()), [event_loop, task], None)?;
                 Ok(if previous.is_none() { None } else { Some(previous) })
+            }
+        }
+    }
+
+    /// Whether there is one.
+    fn is_there(&self, event_loop: &Bound<'_, PyAny>) -> bool {
+        let py = event_loop.py();
+        match self {
+            Self::Table(table) => {
+                let table = table.bind(py);
+                !table.is_empty() && table.contains(event_loop).unwrap_or(true)
+            }
+            Self::Swap(swap) => {
+                let none = py.None().into_bound(py);
+                let Ok(current) = call(swap.bind(py), [event_loop, &none], None) else { return true };
+                if current.is_none() {
+                    return false;
+                }
+                self.leave(event_loop, Some(current));
+                true
             }
         }
     }

@@ -7,6 +7,7 @@ use super::FirstStep;
 use super::object::{NativeTask, Phase};
 use super::runtime::TaskRuntime;
 use crate::unlimited::{call, call_method, in_context};
+use crate::websocket::Receive;
 use pyo3::exceptions::{PyAttributeError, PyKeyboardInterrupt, PyRuntimeError, PyStopIteration};
 use pyo3::ffi;
 use pyo3::intern;
@@ -104,7 +105,7 @@ fn end(task: &Bound<'_, NativeTask>, outcome: Outcome<'_>) {
 ///
 /// # Errors
 /// `KeyboardInterrupt`.
-pub(super) fn take_turn(task: Bound<'_, NativeTask>) -> PyResult<()> {
+pub fn take_turn(task: Bound<'_, NativeTask>) -> PyResult<()> {
     let (py, this) = (task.py(), task.get());
     if this.phase.get() != Phase::Suspended {
         return Ok(());
@@ -243,6 +244,14 @@ fn call_again(task: &Bound<'_, NativeTask>) -> PyResult<()> {
 fn wait_for(task: &Bound<'_, NativeTask>, future: &Bound<'_, PyAny>) -> PyResult<()> {
     let (py, this) = (task.py(), task.get());
     let shared = this.runtime.get();
+    if let Ok(receive) = future.cast_exact::<Receive>()
+        && receive.get().event_loop(py).is(&shared.event_loop)
+    {
+        let context = this.context.get(py).ok_or_else(collected)?;
+        receive.get().hand_to(task.clone().into_any(), context);
+        this.waiter.set(future.clone());
+        return Ok(());
+    }
     let name = intern!(py, "_asyncio_future_blocking");
     let is_blocking = match future.getattr(name) {
         Ok(is_blocking) if !is_blocking.is_none() => is_blocking.is_truthy()?,
