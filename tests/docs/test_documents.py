@@ -10,6 +10,7 @@ import pytest
 
 from docs.generate import documents
 from rocket_sup import Router
+from rocket_sup.adapters.recognition import prepare
 from tests.unit.test_layering import MODULES
 
 ROOT = Path(__file__).parents[2]
