@@ -9,31 +9,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rocket_sup.client.asyncclient import AsyncClient as AsyncClient
     from rocket_sup.client.errors import ClientError as ClientError
     from rocket_sup.client.messages import Request as Request
     from rocket_sup.client.messages import Response as Response
     from rocket_sup.client.messages import Upload as Upload
     from rocket_sup.client.settings import Limits as Limits
     from rocket_sup.client.settings import Timeout as Timeout
+    from rocket_sup.client.tls import Tls as Tls
     from rocket_sup.client.transport import Transport as Transport
     from rocket_sup.client.urls import Url as Url
 
 _HOMES = {
+    "AsyncClient": "asyncclient",
     "ClientError": "errors",
     "Limits": "settings",
     "Request": "messages",
     "Response": "messages",
     "Timeout": "settings",
+    "Tls": "tls",
     "Transport": "transport",
     "Upload": "messages",
     "Url": "urls",
 }
 __all__ = [
+    "AsyncClient",
     "ClientError",
     "Limits",
     "Request",
     "Response",
     "Timeout",
+    "Tls",
     "Transport",
     "Upload",
     "Url",

@@ -94,6 +94,18 @@ class ReadError(ExchangeError):
     """The connection broke while the answer was awaited or read."""
 
 
+class Disconnected(ReadError):
+    """The server ended the connection before the first byte of an answer.
+
+    Attributes:
+        was_idle: the connection had been used before and kept; it may have ended before the request came.
+    """
+
+    def __init__(self, message: str, *, was_idle: bool) -> None:
+        super().__init__(message)
+        self.was_idle = was_idle
+
+
 class WriteError(ExchangeError):
     """The connection broke while the request was sent."""
 

@@ -138,6 +138,7 @@ class Response:
         "_content",
         "_encoding",
         "_headers",
+        "_is_begun",
         "_reason",
         "elapsed",
         "extensions",
@@ -170,6 +171,7 @@ class Response:
         self._content: bytes | None = content if stream is None else None
         self._reason = reason
         self._encoding = ""
+        self._is_begun = False  # somebody iterates, or did
         self.stream = stream
         self.request = request
         self.http_version = http_version
@@ -196,9 +198,10 @@ class Response:
         made.status = status
         made._block = block
         made._headers = None
-        made._content = b""
+        made._content = None
         made._reason = reason
         made._encoding = ""
+        made._is_begun = False
         made.stream = None
         made.request = request
         made.http_version = version
@@ -256,7 +259,7 @@ class Response:
     def content(self) -> bytes:
         """The whole content, decompressed; BodyNotRead while it was not read."""
         if self._content is None:
-            if self.stream is None:
+            if self.stream is None or self._is_begun:
                 raise BodyConsumed("the content was read in pieces; it is not kept", request=self.request)
             raise BodyNotRead("the content was not read yet: await aread(), or read()", request=self.request)
         return self._content
@@ -323,9 +326,10 @@ class Response:
             for piece in _cut(self._content, chunk_size):
                 yield piece
             return
-        stream, self.stream = self.stream, None
-        if stream is None:
+        stream = self.stream
+        if stream is None or self._is_begun:
             raise BodyConsumed("the content was read in pieces before", request=self.request)
+        self._is_begun = True
         pending = bytearray()
         try:
             async for piece in stream:
@@ -340,6 +344,7 @@ class Response:
             if pending:
                 yield bytes(pending)
         finally:
+            self.stream = None
             await _close(stream)
 
     async def aiter_text(self) -> AsyncIterator[str]:

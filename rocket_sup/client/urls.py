@@ -80,6 +80,12 @@ class Url:
         """The query without its "?"."""
         return self.target.partition("?")[2]
 
+    @property
+    def authority_form(self) -> str:
+        """Host and port, also where it is the default: the target of CONNECT (RFC 9112 §3.2.3)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
     def join(self, reference: str) -> Url:
         """Resolve a reference, as a Location field has it (RFC 3986 §5).
 

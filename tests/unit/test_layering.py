@@ -52,6 +52,9 @@ COLUMNS = {
         " client.cache.directives client.cache.stored client.cache.keys client.cache.ask client.cache.storing"
         " client.cache.validation client.cache.invalidation client.cache.policy"
         " client.cache.serial client.cache.store client.cache.sqlite client.cache.redis"
+        " client.answer_head client.answer_reader client.request_head client.streams client.deadlines"
+        " client.http1 client.pool client.resolving client.tls client.dial client.wire client.decoding"
+        " client.content client.asyncclient"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
@@ -76,9 +79,9 @@ MAY_IMPORT = {
 }
 # Machines and data: an event and the time go in, actions come out.
 PURE = {
-    *("client.errors", "client.urls", "client.settings", "client.lines"),
     *("client.cache.directives", "client.cache.stored", "client.cache.keys", "client.cache.ask"),
     *("client.cache.storing", "client.cache.validation", "client.cache.invalidation", "client.cache.policy"),
+    *("client.errors", "client.urls", "client.settings", "client.lines", "client.answer_head"),
     *(
         "errors",
         "options",
@@ -122,6 +125,10 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 TESTED_ELSEWHERE: dict[str, str] = {
     "__main__": "two lines; tests/systemd starts the tree with it",
     "conduit": "what two engines promise: tests/conformance/test_conduit.py holds them to it",
+    **dict.fromkeys(
+        ["client.http1", "client.wire", "client.dial", "client.asyncclient"],
+        "shells around sockets, against real servers: tests/client",
+    ),
     **dict.fromkeys(
         ["supervisor", "listener", "acceptor"],
         "whole processes: tests/tree, tests/systemd, tests/faults",

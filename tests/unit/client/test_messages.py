@@ -55,6 +55,8 @@ def test_fields_of_the_wire_are_cut_when_asked_for() -> None:
         request, status=200, block=b"\r\nA: 1\r\nb:2 \r\nA: 3", reason="Fine", version="HTTP/1.1"
     )
 
+    response.content = b""
+
     assert [("A", "1"), ("b", "2"), ("A", "3")] == response.headers.items()
     assert ("Fine", b"", "") == (response.reason, response.content, response.text)
     assert request.url is response.url
@@ -140,6 +142,22 @@ def test_a_stream_can_be_given_up() -> None:
         pieces = Pieces(b"ab")
         response = Response(200, stream=pieces)
         await response.aclose()
+        await response.aclose()
+        assert 1 == pieces.closed
+
+    asyncio.run(run())
+
+
+def test_a_reader_who_stops_in_the_middle_can_give_up_the_rest() -> None:
+    """What is left of the stream is closed, though somebody began to read it."""
+
+    async def run() -> None:
+        pieces = Pieces(b"ab", b"cd")
+        response = Response(200, stream=pieces)
+        reading = response.aiter_bytes()
+        assert b"ab" == await anext(reading)
+        with pytest.raises(BodyConsumed):
+            _ = response.content
         await response.aclose()
         assert 1 == pieces.closed
 

@@ -1,0 +1,1 @@
+"""The client against real servers, good ones and hostile ones."""
