@@ -44,6 +44,7 @@ from rocket_sup.proxy import believe_proxies
 from rocket_sup.router import Router
 from rocket_sup.scoreboard import SlotState
 from rocket_sup.tcp import TcpApplication
+from rocket_sup.threads import move_to_threads
 from rocket_sup.vigil import DUMP_SIGNAL
 
 HEARTBEAT_S = 0.1
@@ -83,6 +84,8 @@ def run(brief: AcceptorBrief) -> int:
     try:
         router = application if isinstance(application, Router) else Router()  # nobody asks it below HTTP
         believe_proxies(router, brief.config.proxy)
+        if brief.config.acceptor.run == "threads":
+            move_to_threads(router)
         return Acceptor(brief, router, engine=engine, loop=loop, log=log).serve()
     except ApplicationError as error:
         return _fail(brief, error.report or str(error))
@@ -293,6 +296,7 @@ class Acceptor:
         websockets = len(self._wire.sessions)
         slot.write(board.WEBSOCKETS, websockets)
         slot.write(board.IN_FLIGHT, max(0, statistics.in_flight - websockets))
+        slot.write_many(board.THREADS, self._wire.thread_use())
         slot.write_many(board.STATUSES, statistics.statuses)
         slot.write_many(board.LATENCY, statistics.latency)
         self._admission.publish_idle()

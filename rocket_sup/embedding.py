@@ -19,6 +19,7 @@ from rocket_sup.engine.contract import Engine, Wire, WireBrief
 from rocket_sup.engine.portable import PortableEngine
 from rocket_sup.log import EventLog
 from rocket_sup.proxy import believe_proxies
+from rocket_sup.threads import move_to_threads
 
 
 def serve_connection(
@@ -83,6 +84,8 @@ class Embedded:
         self._hooks = router.hooks
         self._own_hooks = router.hooks.pre_routing.copy()
         believe_proxies(router, config.proxy)
+        if config.acceptor.run == "threads":
+            move_to_threads(router)
         self.log = log
         self._lifetime = Lifetime(router, self.log)
         engine = engine or PortableEngine("asyncio", reason="embedded")

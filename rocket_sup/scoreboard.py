@@ -64,6 +64,7 @@ LAG_NS = 22  # by how much the last heartbeat was late
 EVICT = 23  # [a waiting acceptor] the owner's longest-idle connection is to make room; the owner clears it
 LATENCY = 24  # 32 words: requests that took [2^i, 2^(i+1)) microseconds
 WEBSOCKETS = 56  # conversations under way; their connections count, their requests are not in flight
+THREADS = 57  # size of the pool, threads that run a handler, calls that wait for one: three words
 _BOX = 64  # 64 words: the request in flight, as bytes, padded with zeros
 BOX_BYTES = 512
 _READINGS = 16  # of a few cells in a microsecond: two that differ are rare, sixteen in a row do not happen

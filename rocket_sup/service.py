@@ -29,6 +29,7 @@ from rocket_sup.request import Request
 from rocket_sup.response import ENCODERS
 from rocket_sup.router import Router
 from rocket_sup.sessions import Sessions
+from rocket_sup.threads import HandlerThreads, ThreadUse
 
 if TYPE_CHECKING:
     from rocket_sup.connection import Connection
@@ -148,7 +149,7 @@ class Service:
         # Every handler gets a copy of this, so that no context variable of one request is seen by another.
         self.context = contextvars.copy_context()
         self._threads = max(1, config.acceptor.threads)  # 0 is about WSGI applications alone
-        self._executor: ThreadPoolExecutor | None = None
+        self._executor: HandlerThreads | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_queue: list[tuple[float, Connection]] = []  # longest idle last; see longest_idle
 
@@ -156,8 +157,12 @@ class Service:
     def executor(self) -> ThreadPoolExecutor:
         """The threads of blocking handlers; started by the first of them."""
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rocket-handler")
+            self._executor = HandlerThreads(self._threads)
         return self._executor
+
+    def thread_use(self) -> ThreadUse:
+        """How the threads are used."""
+        return ThreadUse(self._threads) if self._executor is None else self._executor.use()
 
     def start(self) -> None:
         """Begin to enforce deadlines."""

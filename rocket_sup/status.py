@@ -117,6 +117,9 @@ def _acceptor(slot: Slot, known: dict[str, Any] | None, rates: Rates, now_ns: in
         "connections": slot.read(board.CONNECTIONS),
         "websockets": slot.read(board.WEBSOCKETS),
         "in_flight": slot.read(board.IN_FLIGHT),
+        "threads": {
+            name: slot.read(board.THREADS + place) for place, name in enumerate(("size", "busy", "queued"))
+        },
         "requests": slot.read(board.REQUESTS),
         "requests_per_s": round(rates.of(slot), 1),
         "bytes_in": slot.read(board.BYTES_RECEIVED),

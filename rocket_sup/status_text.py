@@ -92,7 +92,14 @@ def _text(value: object) -> str:
 
 
 def _shown(value: object, show: Callable[[Any], str]) -> str:
-    return show(value) if isinstance(value, (int, float)) else _text(value)
+    kind = dict if show is _threads else (int, float)
+    return show(value) if isinstance(value, kind) else _text(value)
+
+
+def _threads(value: Document) -> str:
+    """Say how many of the threads are busy, and how many calls wait for one: `3/40`, `40/40+7`."""
+    queued = value.get("queued")
+    return escaped(f"{value.get('busy')}/{value.get('size')}" + (f"+{queued}" if queued else ""))
 
 
 def _rate(value: float) -> str:
@@ -110,6 +117,7 @@ _ACCEPTORS: Final[Sequence[Column]] = (
     ("GEN", "generation", _text),
     ("CONN", "connections", _text),
     ("WS", "websockets", _text),
+    ("THR", "threads", _threads),
     ("REQUESTS", "requests", _text),
     ("REQ/S", "requests_per_s", _rate),
     ("IN", "bytes_in", bytes_text),

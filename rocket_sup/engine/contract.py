@@ -20,6 +20,7 @@ from rocket_sup.config import Config
 from rocket_sup.log import EventLog
 from rocket_sup.router import Router
 from rocket_sup.sessions import Sessions
+from rocket_sup.threads import ThreadUse
 
 
 class Places(Protocol):
@@ -158,6 +159,9 @@ class Wire(Protocol):
 
     def connection_count(self) -> int:
         """Connections that are open, or on their way to be."""
+
+    def thread_use(self) -> ThreadUse:
+        """How the threads of handlers are used."""
 
     def held_bytes(self) -> tuple[int, int]:
         """Bytes held for all connections: received and not served yet, answered and not sent yet."""

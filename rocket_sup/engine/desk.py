@@ -25,6 +25,7 @@ from rocket_sup.response import Answer
 from rocket_sup.router import Handler, Route
 from rocket_sup.sessions import Sessions
 from rocket_sup.streaming import stream_answer
+from rocket_sup.threads import HandlerThreads, ThreadUse
 
 if TYPE_CHECKING:
     from rocket_sup.accesslog import AccessLog
@@ -86,7 +87,7 @@ class Desk:
         self._hooks = router.hooks
         self._on_stop_accepting = brief.on_stop_accepting
         self._threads = max(1, config.acceptor.threads)  # 0 is about WSGI applications alone
-        self._executor: ThreadPoolExecutor | None = None
+        self._executor: HandlerThreads | None = None
 
     # --- requests ---
 
@@ -150,8 +151,12 @@ class Desk:
     def executor(self) -> ThreadPoolExecutor:
         """The threads of the wire; made when they are first needed."""
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rocket-handler")
+            self._executor = HandlerThreads(self._threads)
         return self._executor
+
+    def thread_use(self) -> ThreadUse:
+        """How the threads are used."""
+        return ThreadUse(self._threads) if self._executor is None else self._executor.use()
 
     def start_thread(self, handler: Handler, request: Request, token: int) -> Future[object]:
         """Call a blocking handler in a thread; its result is delivered on the loop, under the token."""

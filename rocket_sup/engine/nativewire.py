@@ -15,6 +15,7 @@ from rocket_sup.engine.desk import Desk
 from rocket_sup.engine.doorman import NativeDoorman
 from rocket_sup.hooks import Client
 from rocket_sup.sessions import Sessions
+from rocket_sup.threads import ThreadUse
 
 _ROUNDS: Final = 2  # batches in one callback of a loop that is not ours; more starved a 2 ms timer, measured
 _TICK_S: Final = 0.25  # deadlines are looked at this often
@@ -118,6 +119,10 @@ class NativeWire:
     def connection_count(self) -> int:
         """See `Wire`."""
         return len(self._http)
+
+    def thread_use(self) -> ThreadUse:
+        """See `Wire`."""
+        return self._desk.thread_use()
 
     def held_bytes(self) -> tuple[int, int]:
         """See `Wire`."""

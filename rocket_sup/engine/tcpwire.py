@@ -17,6 +17,7 @@ from rocket_sup.engine.rawloop import new_loop
 from rocket_sup.service import Statistics
 from rocket_sup.sessions import Sessions
 from rocket_sup.tcp import TcpApplication, TcpServer
+from rocket_sup.threads import ThreadUse
 
 
 class TcpEngine:
@@ -84,6 +85,10 @@ class TcpWire:
     def connection_count(self) -> int:
         """See `Wire`."""
         return self._server.connection_count()
+
+    def thread_use(self) -> ThreadUse:
+        """See `Wire`; it has none."""
+        return ThreadUse(0)
 
     def held_bytes(self) -> tuple[int, int]:
         """See `Wire`; what is held is between each connection and its `Limits`."""

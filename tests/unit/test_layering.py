@@ -20,8 +20,8 @@ TESTS = Path(__file__).parent
 COLUMNS = {
     # knows neither processes nor HTTP
     "shared": (
-        "errors options binds toml_lines config config_engine config_files config_proxy config_websocket"
-        " config_check config_load config_document control_path processors log logfile"
+        "errors options binds toml_lines config config_child config_engine config_files config_proxy"
+        " config_websocket config_check config_load config_document control_path processors log logfile"
     ),
     # knows no HTTP
     "tree": (
@@ -32,7 +32,7 @@ COLUMNS = {
     # knows no processes
     "wire": (
         "pattern router hooks application request response repertoire dispatch handling phases link exchange"
-        " intake incoming lending loan connection rejection service accesslog conduit sessions"
+        " intake incoming lending loan connection rejection service threads accesslog conduit sessions"
         " sources flow threadedstream streaming streamed"
         " websocket wslane wslink wsroute wakeup http.wsframes http.wshandshake"
         " http.grammar http.multidict http.headers http.framing http.chunked http.witness http.semantics"
@@ -87,6 +87,7 @@ PURE = {
         "options",
         "binds",
         "config",
+        "config_child",
         "config_engine",
         "config_files",
         "config_proxy",

@@ -63,7 +63,7 @@ def test_every_cell_of_a_slot_is_its_own(board: Scoreboard) -> None:
         layout.PID, layout.GENERATION, layout.STATE, layout.NUMBER, layout.HEARTBEAT, layout.CLAIMS,
         layout.CONNECTIONS, layout.WAITING, layout.STARTED, layout.REQUESTS, layout.BYTES_RECEIVED,
         layout.BYTES_SENT, layout.IN_FLIGHT, layout.LONGEST_IDLE, layout.RSS_BYTES, layout.PEAK,
-        layout.LAG_NS, layout.WEBSOCKETS,
+        layout.LAG_NS, layout.WEBSOCKETS, *range(layout.THREADS, layout.THREADS + 3),
     ]  # fmt: skip
     several = [
         *range(layout.STATUSES, layout.STATUSES + 6),

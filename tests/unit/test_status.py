@@ -53,6 +53,7 @@ def test_an_acceptor_is_described_from_its_slot(scoreboard: Scoreboard) -> None:
     slot = serving(scoreboard, 3, pid=77)
     for word, value in {
         board.CONNECTIONS: 4, board.WEBSOCKETS: 1, board.IN_FLIGHT: 2, board.REQUESTS: 9,
+        board.THREADS: 40, board.THREADS + 1: 3, board.THREADS + 2: 6,
         board.BYTES_RECEIVED: 10, board.BYTES_SENT: 20, board.RSS_BYTES: 30, board.LAG_NS: 5_000_000,
     }.items():  # fmt: skip
         slot.write(word, value)
@@ -75,6 +76,7 @@ def test_an_acceptor_is_described_from_its_slot(scoreboard: Scoreboard) -> None:
             "lag_s",
         )
     )
+    assert {"size": 40, "busy": 3, "queued": 6} == row["threads"]
     assert 0 <= row["heartbeat_age_s"] < 5
     assert 0 <= row["uptime_s"] < 5
 

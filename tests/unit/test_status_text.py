@@ -49,6 +49,7 @@ ANSWER: dict[str, Any] = {
             "generation": 2,
             "connections": 17,
             "websockets": 5,
+            "threads": {"size": 40, "busy": 3, "queued": 0},
             "requests": 123456,
             "requests_per_s": 1234.56,
             "bytes_in": 1536,
@@ -72,9 +73,9 @@ engine       python on uvloop: asked for
 connections  17 of 10000, peak 230
 requests     123456 (2xx 123450, 4xx 6)
 
-ACCEPTOR    PID  STATE       GEN  CONN  WS  REQUESTS   REQ/S       IN      OUT      RSS   BEAT  RESTARTS
-acceptor-1    8  ready         2    17   5    123456  1234.6  1.5 KiB  5.0 GiB  300 MiB  0.1 s         0
-acceptor-2    -  restarting    -     -   -         -       -        -        -        -      -         3
+ACCEPTOR    PID  STATE       GEN  CONN  WS  THR   REQUESTS   REQ/S       IN      OUT      RSS   BEAT  RESTARTS
+acceptor-1    8  ready         2    17   5  3/40    123456  1234.6  1.5 KiB  5.0 GiB  300 MiB  0.1 s         0
+acceptor-2    -  restarting    -     -   -  -            -       -        -        -        -      -         3
 
 CHILD     PID  STATE       RESTART    TYPE        RESTARTS
 listener    7  running     permanent  supervisor         0
@@ -97,6 +98,7 @@ def test_children_have_a_table_of_their_own() -> None:
     [
         {},
         {"acceptors": None, "listener": None, "children": [None, {}, {"id": 3}]},
+        {"acceptors": [{"threads": {}}, {"threads": {"busy": "\n"}}, {"rss_bytes": {}}]},
         {"acceptors": [{"rss_bytes": "?", "id": None}], "connections": {"now": "many"}},
     ],
 )
@@ -144,3 +146,12 @@ def test_durations_have_two_units(seconds: float, expected: str) -> None:
 def test_sizes_have_three_digits_or_so(count: int, expected: str) -> None:
     """In powers of 1024."""
     assert expected == bytes_text(count)
+
+
+@pytest.mark.parametrize(
+    ("threads", "shown"),
+    [({"size": 40, "busy": 3, "queued": 0}, " 3/40 "), ({"size": 4, "busy": 4, "queued": 17}, " 4/4+17 ")],
+)
+def test_threads_are_shown_with_what_waits_for_them(threads: dict[str, int], shown: str) -> None:
+    """As busy/size+queued."""
+    assert shown in status_text({"acceptors": [{"id": "acceptor-1", "threads": threads, "requests": 1}]})
