@@ -80,5 +80,5 @@ def _on_own_loop(handler: Callable[[Request], Coroutine[Any, Any, object]]) -> H
     def run(request: Request) -> object:
         return asyncio.run(handler(request))
 
-    del run.__wrapped__  # type: ignore[attr-defined]  # or it would be taken for the coroutine function
+    del run.__wrapped__  # or it would be taken for the coroutine function
     return run

@@ -10,6 +10,5 @@ def test_a_child_is_restarted_for_ever() -> None:
     child = ChildConfig(name="queue", command=("sh",))
 
     assert (child.restart, child.significant, child.ready) == ("permanent", False, "exec")
-    assert {"name", "command"} == {
-        key for key, each in options_of(ChildConfig).items() if "required" in each.help
-    }
+    required = {key for key, each in options_of(ChildConfig).items() if "required" in each.help}
+    assert {"name", "command"} == required
