@@ -19,7 +19,7 @@ import asyncio
 import math
 import time
 from math import frexp
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from rocket_sup.dispatch import refusal
 from rocket_sup.errors import RemoteProtocolError
@@ -34,6 +34,10 @@ from rocket_sup.phases import CLOSED, CONTENT, FRESH, HANDLER, HEAD, IDLE, LENT,
 from rocket_sup.repertoire import Known
 from rocket_sup.request import Request
 from rocket_sup.service import MICROSECOND, Service
+from rocket_sup.tuned import TunedService
+
+if TYPE_CHECKING:
+    from rocket_sup.config import TimeoutsConfig
 
 OWED_BYTES: Final = 65536  # of answers in one batch: then they are written, and the client has to take them
 
@@ -79,13 +83,17 @@ class Connection(Lending):
 
     def _run_setup(self) -> None:
         service = self._service
+        decision: SetupDecision | TimeoutsConfig
         try:
-            decision = service.hooks.run_setup(self._client)
+            decision = service.hooks.run_setup(self._client, service.timeouts)
         except Exception as error:
             log_hook_failure(service, "setup", error)
             decision = SetupDecision.DROP
-        if decision is not SetupDecision.PROCEED:
+        if isinstance(decision, SetupDecision):
             self._drop([])
+        elif decision is not service.timeouts:
+            self._service = TunedService(service, decision)
+            self.deadline = after(self.idle_since, decision.first_byte)
         if decision is SetupDecision.STOP_ACCEPTING:
             service.on_stop_accepting()
 

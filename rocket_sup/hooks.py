@@ -13,11 +13,13 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Protocol
 
 from rocket_sup.errors import LocalProtocolError
 
 if TYPE_CHECKING:
+    from rocket_sup.config import TimeoutsConfig
     from rocket_sup.request import Request
 
 
@@ -33,6 +35,37 @@ class SetupDecision(enum.Enum):
     STOP_ACCEPTING = "stop_accepting"
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Let a new connection proceed with deadlines of its own, in seconds; 0 is none, None as configured. They
+    mean what they mean in `[timeouts]`.
+
+    Raises:
+        LocalProtocolError: one is negative.
+    """
+
+    first_byte: float | None = None
+    head: float | None = None
+    body: float | None = None
+    body_min_rate: int | None = None
+    idle: float | None = None
+    write: float | None = None
+    handler: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self._given().items():
+            if value < 0:
+                raise LocalProtocolError(f"Deadlines({name}={value}): must not be negative")
+
+    def over(self, timeouts: TimeoutsConfig) -> TimeoutsConfig:
+        """Put what is given over what is configured."""
+        return replace(timeouts, **self._given())  # type: ignore[arg-type]  # each is of its field's type
+
+    def _given(self) -> dict[str, float | int]:
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return {name: value for name, value in values if value is not None}
+
+
 class RoutingDecision(enum.Enum):
     """What becomes of a request before it is routed. `PROCEED`: route it. `DROP`: close the connection
     without an answer.
@@ -44,7 +77,7 @@ class RoutingDecision(enum.Enum):
 
 # The peer as the socket names it: (host, port, ...) over TCP, the path or "" over a Unix socket.
 Client = tuple[str, int] | tuple[str, int, int, int] | str
-SetupHook = Callable[[Client], SetupDecision | None]
+SetupHook = Callable[[Client], SetupDecision | Deadlines | None]
 PreRoutingHook = Callable[["Request"], object]
 TeardownHook = Callable[[Client, Exception | None], None]
 LifeHook = Callable[[], object]  # plain or `async def`
@@ -90,23 +123,35 @@ class Hooks:
         self.shutdown: list[LifeHook] = []
         self.lives: list[Life] = []
 
-    def run_setup(self, client: Client) -> SetupDecision:
+    def run_setup(self, client: Client, timeouts: TimeoutsConfig) -> SetupDecision | TimeoutsConfig:
         """Ask the setup hooks about a new connection.
 
-        Returns: the first decision that is not `PROCEED` (None counts as `PROCEED`).
+        Args:
+            timeouts: as configured.
+
+        Returns: the first decision that is not `PROCEED` (None counts as `PROCEED`); else the connection's
+            timeouts, in which the first hook that gives a deadline decides about it.
+
         Raises:
             LocalProtocolError: a hook returned something else; the application's fault.
         """
+        given: list[Deadlines] = []
         for hook in self.setup:
             decision = hook(client)
             if decision is None or decision is SetupDecision.PROCEED:
                 continue
+            if isinstance(decision, Deadlines):
+                given.append(decision)
+                continue
             if not isinstance(decision, SetupDecision):
                 raise LocalProtocolError(
-                    f"connection setup hook {hook!r} returned {decision!r}; allowed: None, a SetupDecision"
+                    f"connection setup hook {hook!r} returned {decision!r}; allowed: None, a SetupDecision,"
+                    " Deadlines"
                 )
             return decision
-        return SetupDecision.PROCEED
+        for deadlines in reversed(given):
+            timeouts = deadlines.over(timeouts)
+        return timeouts
 
     def run_pre_routing(self, request: Request) -> object:
         """Ask the pre-routing hooks about a request.

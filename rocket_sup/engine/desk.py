@@ -187,16 +187,20 @@ class Desk:
 
     # --- connections ---
 
-    def admits(self, client: Client) -> bool:
-        """Ask the setup hooks about a new connection; False drops it."""
+    def admit(self, client: Client) -> TimeoutsConfig | None:
+        """Ask the setup hooks about a new connection.
+
+        Returns: its timeouts, the desk's own unless a hook says otherwise; None drops it.
+        """
+        decision: SetupDecision | TimeoutsConfig
         try:
-            decision = self._hooks.run_setup(client)
+            decision = self._hooks.run_setup(client, self.timeouts)
         except Exception as error:
             log_hook_failure(self, "setup", error)
             decision = SetupDecision.DROP
         if decision is SetupDecision.STOP_ACCEPTING:
             self._on_stop_accepting()
-        return decision is SetupDecision.PROCEED
+        return None if isinstance(decision, SetupDecision) else decision
 
     def tear_down(
         self, client: Client, kind: str, status: int, text: str, given: Exception | None = None

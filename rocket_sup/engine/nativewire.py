@@ -101,11 +101,13 @@ class NativeWire:
         except OSError:
             pass  # it has left meanwhile: reading will say so
         client = peer if isinstance(peer, tuple) else (peer or "")
-        if self._desk.has_setup and not self._desk.admits(client):
+        timeouts = self._desk.admit(client) if self._desk.has_setup else self._desk.timeouts
+        if timeouts is None:
             sock.close()
             self._turn_away(client)
             return
-        self._http.open(sock.fileno(), client)
+        own = () if timeouts is self._desk.timeouts else (timeouts,)
+        self._http.open(sock.fileno(), client, *own)
         sock.detach()
 
     def _turn_away(self, client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Generator
@@ -9,6 +10,7 @@ from collections.abc import Callable, Generator
 import pytest
 
 from rocket_sup.errors import RemoteProtocolError
+from rocket_sup.hooks import Deadlines
 from rocket_sup.middleware import CallNext
 from rocket_sup.request import Request
 from rocket_sup.response import Response
@@ -365,3 +367,67 @@ def test_middleware_is_around_streams(serve: Serve) -> None:
         sent.get("x-tag"),
     )
     assert (b"ab", "tagged") == ((made := ask(client, "/pieces")).body, made.get("x-tag"))
+
+
+# -- deadlines of one connection
+
+
+def test_a_connection_has_deadlines_of_its_own(serve: Serve) -> None:
+    """Given by a setup hook, here to every other connection; the rest is as configured."""
+    app = application()
+    met: list[object] = []
+
+    @app.on_connection_setup
+    def hurry(client: object) -> Deadlines | None:
+        met.append(client)
+        return Deadlines(idle=0.3) if len(met) % 2 else None
+
+    server = serve(app, timeouts={"idle": 30})
+    for _ in range(2):
+        hurried, calm = server.connect(), server.connect()
+        assert b"plain" == ask(hurried, "/plain").body
+        assert b"plain" == ask(calm, "/plain").body
+        hurried.expect_end()
+        assert b"plain" == ask(calm, "/plain").body
+    assert "hook_failed" not in [event["event"] for event in server.events()]
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "sent", "status"),
+    [
+        (Deadlines(first_byte=0.3), b"", None),
+        (Deadlines(head=0.3), b"GET / HT", 408),
+        (Deadlines(body=0.3), b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", 408),
+        (Deadlines(handler=0.3), b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n", 503),
+    ],
+)
+def test_each_deadline_can_be_its_own(
+    serve: Serve, deadlines: Deadlines, sent: bytes, status: int | None
+) -> None:
+    """What it means is what it means in the configuration, which has none here."""
+    app = application()
+    app.on_connection_setup(lambda client: deadlines)
+
+    @app.get("/never")
+    async def never(req: Request) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    none = {"first_byte": 0, "head": 0, "body": 0, "handler": 0, "idle": 0}
+    client = serve(app, timeouts=none).connect().send(sent)
+
+    if status is not None:
+        assert status == client.read().status
+    client.expect_end()
+
+
+def test_draining_reaches_connections_with_deadlines(serve: Serve) -> None:
+    """They are as much part of the wire as others."""
+    app = application()
+    app.on_connection_setup(lambda client: Deadlines(idle=30))
+    server = serve(app)
+    client = server.connect()
+    assert None is ask(client, "/plain").get("connection")
+
+    server.call(server.wire.drain)
+
+    client.expect_end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -256,3 +257,131 @@ def test_wsgi(start: Start) -> None:
     assert site.request("POST", "/count", "a\nb\nc").text == "3 lines\n"
     assert site.get("/numbers").text == "0\n1\n2\n"
     assert site.get("/nowhere").status == 404
+
+
+def test_gatekeeper(start: Start) -> None:
+    """Versions and methods are refused before routing; a connection has deadlines, and its end is told."""
+    site, module = start("gatekeeper")
+    ended = threading.Semaphore(0)
+    module.app.hooks.teardown.append(lambda client, error: ended.release())
+    old = socket.create_connection(("127.0.0.1", site.port), 10)
+    with old:
+        old.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b" 505 " in old.recv(1000).partition(b"\r\n")[0]
+    wrong = site.request("DELETE", "/")
+    slow = socket.create_connection(("127.0.0.1", site.port), 10)
+    with slow:
+        slow.sendall(b"GET / HT")
+        assert b" 408 " in slow.recv(1000).partition(b"\r\n")[0]
+
+    assert (501, "DELETE means nothing here\n") == (wrong.status, wrong.text)
+    assert "welcome\n" == site.get("/").text
+    for _ in range(4):
+        assert ended.acquire(timeout=10)
+    ends = site.get("/ends").json
+    assert (1, 3) == (ends["RemoteProtocolError"], ends["peace"])
+
+
+def test_gatekeeper_closes_the_door(start: Start) -> None:
+    """A banned host is dropped at once; after the last call nobody comes in."""
+    site, module = start("gatekeeper")
+    module.banned.add("127.0.0.1")
+    with pytest.raises(ConnectionError):
+        site.get("/")
+    module.banned.clear()
+
+    assert "closing\n" == site.request("POST", "/close").text
+    with pytest.raises(ConnectionError):
+        site.get("/")
+
+
+def test_middleware(start: Start) -> None:
+    """Every answer has what the chain adds; the innermost may answer for the handler."""
+    site, _ = start("middleware")
+
+    for path, fields, status, text in (
+        ("/", {}, 200, "hello, nobody\n"),
+        ("/", {"X-User": "alice"}, 200, "hello, alice\n"),
+        ("/admin", {}, 401, "who are you?\n"),
+        ("/admin", {"X-User": "alice"}, 200, '{"user":"alice"}'),
+    ):
+        reply = site.get(path, {**fields, "X-Request-Id": "7"})
+        assert (status, text) == (reply.status, reply.text)
+        assert "7" == reply.headers["x-request-id"]
+        assert reply.headers["server-timing"].startswith("app;dur=")
+    lost = site.get("/nowhere")
+    assert (404, 32) == (lost.status, len(lost.headers["x-request-id"]))
+
+
+def test_injection(start: Start) -> None:
+    """Handlers get what they name; what was begun for a request is ended with it."""
+    site, module = start("injection")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    assert {"text": "milk"} == site.request("POST", "/notes", "text=milk", form).json
+    assert 422 == site.request("POST", "/notes", "text=", form).status
+    assert ["milk"] == site.get("/notes").json
+    assert [] == site.get("/notes?limit=0").json
+    assert 400 == site.get("/notes?limit=x").status
+    module.store.close()
+
+
+def test_errors(start: Start) -> None:
+    """A page for each kind of mistake, in the client's language, escaped."""
+    site, _ = start("errors")
+    json_please = {"Accept": "application/json"}
+
+    assert (404, "<h1>Not here</h1><p>/nowhere</p>") == (
+        (lost := site.get("/nowhere")).status,
+        lost.text,
+    )
+    assert {"error": "Not here", "path": "/nowhere"} == site.get("/nowhere", json_please).json
+    assert (405, "GET, HEAD, OPTIONS") == (
+        (wrong := site.request("PUT", "/crash")).status,
+        wrong.headers["allow"],
+    )
+    assert (404, "<h1>No item &#x27;7&#x27;</h1><p>/items/7</p>") == (
+        (missing := site.get("/items/7")).status,
+        missing.text,
+    )
+    assert "hammer" == site.get("/items/1").text
+    assert (500, "Our fault") == ((failed := site.get("/crash", json_please)).status, failed.json["error"])
+
+
+def test_hosts(start: Start) -> None:
+    """Each host has its routes; those of the application come first on all."""
+    site, _ = start("hosts")
+
+    assert "the shop\n" == site.get("/", {"Host": "shop.example"}).text
+    assert {"post": "7"} == site.get("/posts/7", {"Host": "Blog.Example:80"}).json
+    assert 404 == site.get("/posts/7", {"Host": "shop.example"}).status
+    assert 421 == site.get("/", {"Host": "other.example"}).status
+    assert "ok\n" == site.get("/health", {"Host": "other.example"}).text
+
+
+def test_slashes(start: Start) -> None:
+    """One of both is the address, the other leads there."""
+    site, _ = start("slashes")
+
+    for path, location in (("/about/?page=2", "/about?page=2"), ("/docs", "/docs/")):
+        moved = site.get(path)
+        assert (308, location) == (moved.status, moved.headers["location"])
+    assert ("about\n", "docs\n") == (site.get("/about").text, site.get("/docs/").text)
+
+
+def test_cors(start: Start) -> None:
+    """Known origins are told so, on every answer and before what needs asking; others get the answer only."""
+    site, _ = start("cors")
+    known, unknown = {"Origin": "https://app.example"}, {"Origin": "https://evil.example"}
+    asking = {"Access-Control-Request-Method": "PUT"}
+    allowed = "access-control-allow-origin"
+
+    before = site.request("OPTIONS", "/items", headers={**known, **asking})
+    assert (204, "https://app.example") == (before.status, before.headers[allowed])
+    assert "PUT" in before.headers["access-control-allow-methods"]
+    assert allowed not in site.request("OPTIONS", "/items", headers={**unknown, **asking}).headers
+    assert 204 == site.request("PUT", "/items", '["a"]', known).status
+    assert (["a"], "https://app.example") == ((got := site.get("/items", known)).json, got.headers[allowed])
+    assert (["a"], None) == ((got := site.get("/items", unknown)).json, got.headers.get(allowed))
+    assert "https://app.example" == site.get("/nowhere", known).headers[allowed]
+    assert "GET, HEAD, OPTIONS, PUT" == site.request("OPTIONS", "/items").headers["allow"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from rocket_sup.config import TimeoutsConfig
 from rocket_sup.errors import LocalProtocolError
-from rocket_sup.hooks import Hooks, RoutingDecision, SetupDecision, check_hook, host_of
+from rocket_sup.hooks import Deadlines, Hooks, RoutingDecision, SetupDecision, check_hook, host_of
 
+TIMEOUTS = TimeoutsConfig()
 CLIENT = ("127.0.0.1", 4711)
 REQUEST: Any = object()  # hooks pass the request on and never look at it
 
@@ -17,7 +20,7 @@ def test_without_hooks_everything_proceeds() -> None:
     """No hook, no opinion."""
     hooks = Hooks()
 
-    assert hooks.run_setup(CLIENT) is SetupDecision.PROCEED
+    assert hooks.run_setup(CLIENT, TIMEOUTS) is TIMEOUTS
     assert hooks.run_pre_routing(REQUEST) is RoutingDecision.PROCEED
     hooks.run_teardown(CLIENT, None)
 
@@ -34,7 +37,7 @@ def test_the_first_setup_decision_ends_the_question(decision: SetupDecision) -> 
         lambda client: pytest.fail("asked after the decision"),
     ]
 
-    assert hooks.run_setup(CLIENT) is decision
+    assert hooks.run_setup(CLIENT, TIMEOUTS) is decision
     assert asked == [CLIENT]
 
 
@@ -45,7 +48,27 @@ def test_a_setup_hook_must_decide_in_the_right_words(wrong: Any) -> None:
     hooks.setup = [lambda client: wrong]
 
     with pytest.raises(LocalProtocolError, match="allowed: None, a SetupDecision"):
-        hooks.run_setup(CLIENT)
+        hooks.run_setup(CLIENT, TIMEOUTS)
+
+
+def test_the_first_deadline_counts() -> None:
+    """What no hook gives stays as configured; a decision after it still ends the question."""
+    hooks = Hooks()
+    hooks.setup = [
+        lambda client: Deadlines(head=1.0, idle=0),
+        lambda client: Deadlines(idle=5.0, write=2.0),
+    ]
+    timeouts = hooks.run_setup(CLIENT, TIMEOUTS)
+
+    assert timeouts == replace(TIMEOUTS, head=1.0, idle=0, write=2.0)
+    hooks.setup.append(lambda client: SetupDecision.DROP)
+    assert SetupDecision.DROP is hooks.run_setup(CLIENT, TIMEOUTS)
+
+
+def test_a_deadline_is_not_negative() -> None:
+    """The application's slip, said at once."""
+    with pytest.raises(LocalProtocolError, match="idle=-1"):
+        Deadlines(idle=-1)
 
 
 @pytest.mark.parametrize("answer", [RoutingDecision.DROP, (403, "no"), "", {}, 0])

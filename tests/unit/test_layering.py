@@ -44,7 +44,7 @@ COLUMNS = {
         " mounts adapters.asgi adapters.asgi_exchange adapters.asgi_fields adapters.asgi_stream"
         " adapters.asgi_websocket"
         " adapters.lifespan adapters.recognition"
-        " route routetable unrouted verbs errorpages middleware filesite"
+        " route routetable unrouted verbs errorpages middleware filesite tuned"
     ),
     # asks other servers; knows nothing of ours
     "client": (

@@ -75,6 +75,11 @@ impl<A: App> Server<A> {
         }
     }
 
+    /// What connections share and read that have no settings of their own.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// What is served.
     pub fn app(&self) -> &A {
         &self.app
@@ -106,12 +111,27 @@ impl<A: App> Server<A> {
     /// # Errors
     /// It cannot be watched. Socket and place stay the caller's.
     pub fn open(&self, fd: RawFd, guest: impl FnOnce(Token) -> A::Guest) -> io::Result<Token> {
+        self.open_with(fd, None, guest)
+    }
+
+    /// Do so with settings of its own.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(
+        &self,
+        fd: RawFd,
+        own: Option<Rc<Settings>>,
+        guest: impl FnOnce(Token) -> A::Guest,
+    ) -> io::Result<Token> {
         let token = self.table.borrow_mut().insert(None);
         if let Err(error) = self.driver.borrow_mut().attach(token, fd) {
             self.table.borrow_mut().remove(token);
             return Err(error);
         }
-        let mut connection = Box::new(Connection::new(fd, guest(token), &self.settings, self.moment()));
+        let settings = own.as_deref().unwrap_or(&self.settings);
+        let mut connection = Box::new(Connection::new(fd, guest(token), settings, self.moment()));
+        connection.own = own;
         self.watch_time(token, &mut connection);
         self.put(token, connection);
         Ok(token)
@@ -143,7 +163,8 @@ impl<A: App> Server<A> {
         match received {
             Receive::Bytes(chunk) => {
                 self.app.count_bytes(chunk.len(), 0);
-                connection.on_bytes(&chunk, &self.app, &self.settings, self.moment());
+                let own = connection.own.clone();
+                connection.on_bytes(&chunk, &self.app, self.settings_of(&own), self.moment());
                 self.driver.borrow_mut().give_back(chunk);
             }
             Receive::End => connection.on_end(&self.app, self.moment()),
@@ -173,7 +194,8 @@ impl<A: App> Server<A> {
         write: impl FnOnce(&mut A::Guest, A::Running, Terms, &mut Vec<u8>) -> Reply<A::Running>,
     ) {
         let Some(mut connection) = self.take(token) else { return };
-        connection.on_handled(&self.settings, self.moment(), write);
+        let own = connection.own.clone();
+        connection.on_handled(self.settings_of(&own), self.moment(), write);
         self.finish(token, connection);
     }
 
@@ -218,7 +240,8 @@ impl<A: App> Server<A> {
             let next = self.more.borrow_mut().pop_front();
             let Some(token) = next else { return };
             if let Some(mut connection) = self.take(token) {
-                connection.go_on(&self.app, &self.settings, self.moment());
+                let own = connection.own.clone();
+                connection.go_on(&self.app, self.settings_of(&own), self.moment());
                 self.finish(token, connection);
             }
             if self.app.now_ns() >= until_ns {
@@ -237,7 +260,8 @@ impl<A: App> Server<A> {
             if connection.deadline <= now {
                 let fd = connection.fd;
                 let has_unread = || self.driver.borrow_mut().has_unread(token, fd);
-                connection.on_deadline(&self.app, &self.settings, self.moment(), has_unread);
+                let own = connection.own.clone();
+                connection.on_deadline(&self.app, self.settings_of(&own), self.moment(), has_unread);
             }
             self.finish(token, connection);
         }
@@ -347,6 +371,10 @@ impl<A: App> Server<A> {
         }
     }
 
+    fn settings_of<'a>(&'a self, own: &'a Option<Rc<Settings>>) -> &'a Settings {
+        own.as_deref().unwrap_or(&self.settings)
+    }
+
     /// Do to the socket what the connection wants, and put it back or close it.
     fn finish(&self, token: Token, mut connection: Box<Connection<A>>) {
         if !self.doomed.borrow().is_empty() {
@@ -354,7 +382,8 @@ impl<A: App> Server<A> {
         }
         let is_lent = connection.phase == Phase::Lent;
         if is_lent {
-            connection.settle_lease(&self.app, &self.settings, self.moment());
+            let own = connection.own.clone();
+            connection.settle_lease(&self.app, self.settings_of(&own), self.moment());
         }
         if connection.after != After::Abort && !connection.output.is_empty() {
             self.send(token, &mut connection);
@@ -429,7 +458,8 @@ impl<A: App> Server<A> {
             }
         }
         self.app.count_bytes(0, taken);
-        connection.on_part_sent(taken as u64, is_room, &self.settings, at);
+        let own = connection.own.clone();
+        connection.on_part_sent(taken as u64, is_room, self.settings_of(&own), at);
         if connection.part().is_some() {
             self.driver.borrow_mut().want_write(token, connection.fd);
         }
@@ -443,7 +473,8 @@ impl<A: App> Server<A> {
             Err(error) => return connection.on_broken(error.raw_os_error().unwrap_or(0)),
         };
         self.app.count_bytes(0, taken);
-        connection.on_sent(taken, &self.settings, at);
+        let own = connection.own.clone();
+        connection.on_sent(taken, self.settings_of(&own), at);
         if !connection.output.is_empty() {
             self.driver.borrow_mut().want_write(token, connection.fd);
         }

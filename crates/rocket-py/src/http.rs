@@ -48,10 +48,15 @@ impl Http {
         Ok(Self { server })
     }
 
-    /// Serve a connected, non-blocking socket, which is ours from now on; `client` as its socket names it.
-    fn open(&self, fd: i32, client: Py<PyAny>) -> PyResult<()> {
-        self.idle()?.app().refresh();
-        self.server.open(fd, |token| Guest::new(token, Client::Named(client)))?;
+    /// Serve a connected, non-blocking socket, which is ours from now on; `client` as its socket names it,
+    /// `timeouts` instead of those of the desk.
+    #[pyo3(signature = (fd, client, timeouts=None))]
+    fn open(&self, fd: i32, client: Py<PyAny>, timeouts: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let server = self.idle()?;
+        server.app().refresh();
+        let own = timeouts.map(|timeouts| read_timeouts(&timeouts)).transpose()?;
+        let own = own.map(|timeouts| Rc::new(Settings { timeouts, ..*server.settings() }));
+        server.open_with(fd, own, |token| Guest::new(token, Client::Named(client)))?;
         Ok(())
     }
 
@@ -274,8 +279,6 @@ fn read_settings(desk: &Bound<'_, PyAny>) -> PyResult<Settings> {
     let limits = desk.getattr(intern!(py, "limits"))?;
     let timeouts = desk.getattr(intern!(py, "timeouts"))?;
     let limit = |name: &str| limits.getattr(name)?.extract::<usize>();
-    let millis =
-        |name: &str| Ok::<u64, PyErr>((timeouts.getattr(name)?.extract::<f64>()? * 1e3).ceil() as u64);
     Ok(Settings {
         limits: Limits {
             request_line: limit("request_line")?,
@@ -284,16 +287,22 @@ fn read_settings(desk: &Bound<'_, PyAny>) -> PyResult<Settings> {
             chunk_extensions: limit("chunk_extensions")?,
             trailers: limit("trailers")?,
         },
-        timeouts: Timeouts {
-            first_byte: millis("first_byte")?,
-            head: millis("head")?,
-            body: millis("body")?,
-            body_min_rate: timeouts.getattr("body_min_rate")?.extract::<f64>()? as u64,
-            idle: millis("idle")?,
-            write: millis("write")?,
-            handler: millis("handler")?,
-        },
+        timeouts: read_timeouts(&timeouts)?,
         pipeline: limit("pipeline")?,
+    })
+}
+
+fn read_timeouts(timeouts: &Bound<'_, PyAny>) -> PyResult<Timeouts> {
+    let millis =
+        |name: &str| Ok::<u64, PyErr>((timeouts.getattr(name)?.extract::<f64>()? * 1e3).ceil() as u64);
+    Ok(Timeouts {
+        first_byte: millis("first_byte")?,
+        head: millis("head")?,
+        body: millis("body")?,
+        body_min_rate: timeouts.getattr("body_min_rate")?.extract::<f64>()? as u64,
+        idle: millis("idle")?,
+        write: millis("write")?,
+        handler: millis("handler")?,
     })
 }
 

@@ -111,6 +111,8 @@ pub struct Connection<A: App> {
     pub(super) waiting: Option<Box<Waiting<A::Running>>>,
     /// What the application keeps.
     pub guest: A::Guest,
+    /// Its own settings, instead of the server's.
+    pub own: Option<Rc<Settings>>,
     pub(super) why: Option<Box<Why>>,
 }
 
@@ -137,6 +139,7 @@ impl<A: App> Connection<A> {
             receiving: None,
             waiting: None,
             guest,
+            own: None,
             why: None,
         }
     }
