@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -14,6 +14,9 @@ use crate::slot::Slot;
 use crate::spare::make;
 use crate::task::{NativeTask, go_on_now};
 use crate::unlimited::{call, in_context};
+
+/// What a task looks for in what is awaited.
+const MARK: &str = "_asyncio_future_blocking";
 
 /// How far it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,14 +127,21 @@ impl Receive {
 
     // --- the future, as far as a task looks
 
-    #[getter(_asyncio_future_blocking)]
-    fn is_blocking(&self) -> bool {
-        self.is_blocking.get()
+    /// The mark of a future. Not of the class: whoever looks for it there, as `ensure_future` does, is to see a
+    /// coroutine.
+    fn __getattr__(&self, name: &str) -> PyResult<bool> {
+        match name {
+            MARK => Ok(self.is_blocking.get()),
+            _ => Err(PyAttributeError::new_err(name.to_owned())),
+        }
     }
 
-    #[setter(_asyncio_future_blocking)]
-    fn set_blocking(&self, is_blocking: bool) {
-        self.is_blocking.set(is_blocking);
+    fn __setattr__(&self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if name != MARK {
+            return Err(PyAttributeError::new_err(name.to_owned()));
+        }
+        self.is_blocking.set(value.is_truthy()?);
+        Ok(())
     }
 
     fn get_loop(&self, py: Python<'_>) -> Py<PyAny> {
