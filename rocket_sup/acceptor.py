@@ -342,9 +342,13 @@ class Acceptor:
         if self._drain_until is None:
             return
         connections = self._wire.connection_count()
-        if not connections or now >= self._drain_until:
-            if connections:
-                self._log.warning("drain_incomplete", id=self._brief.child_id, connections=connections)
+        # Handlers may have work behind their answers, when their connections are gone already.
+        handlers = self._wire.statistics.in_flight
+        if not (connections or handlers) or now >= self._drain_until:
+            if connections or handlers:
+                self._log.warning(
+                    "drain_incomplete", id=self._brief.child_id, connections=connections, handlers=handlers
+                )
             self._drained.set()
 
 

@@ -54,6 +54,26 @@ def connect():
     raise ConnectionError("the database is not there")
 """
 
+WORKS_ON = """
+import asyncio, os
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if os.path.exists("worked"):
+            print("ended", flush=True)
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"soon"})
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.01)
+    open("worked", "w").close()
+    print("worked, then", flush=True)
+"""
+
 SLOW_TO_END = """
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -121,6 +141,21 @@ def test_a_lifespan_may_be_demanded(make_tree: MakeTree) -> None:
 
     assert tree.process.wait(20) == 3
     assert "AssertionError" in tree.log()
+
+
+def test_work_behind_an_answer_is_waited_for(make_tree: MakeTree) -> None:
+    """Also when its connection is long gone; then the application ends."""
+    tree = tree_of(make_tree, WORKS_ON)
+    tree.start()
+    assert ask(tree, "/").endswith(b"soon")
+    assert tree.process is not None
+    tree.process.terminate()
+    tree.wait(lambda: "stopping" in tree.log(), "the tree stops")
+
+    Path(tree.directory, "go").touch()
+
+    assert tree.process.wait(20) == 0
+    assert "worked, then ended" in " ".join(tree.log().splitlines())
 
 
 def test_an_end_that_takes_too_long_is_cut(make_tree: MakeTree) -> None:
