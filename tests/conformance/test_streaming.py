@@ -560,14 +560,16 @@ def test_the_rest_of_a_request_is_as_ever(serve: Serve) -> None:
 
 
 def test_ordinary_routes_do_not_stream(serve: Serve) -> None:
-    """They have their content already; asking for pieces is an error of the application."""
+    """They have their content already; asking for pieces is an error of the application, which is told."""
 
     async def handler(req: Request) -> object:
+        assert await req.read() == b"abc"
         return req.stream()
 
-    client = serve(one(handler, method="POST")).connect()
+    server = serve(one(handler, method="POST"))
 
-    assert client.send(post("/", b"abc")).read().status == 500
+    assert server.connect().send(post("/", b"abc")).read().status == 500
+    assert "stream=True" in server.events()[-1]["error"]
 
 
 @pytest.mark.parametrize(
