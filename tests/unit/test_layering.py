@@ -52,6 +52,8 @@ COLUMNS = {
         " client.cache.directives client.cache.stored client.cache.keys client.cache.ask client.cache.storing"
         " client.cache.validation client.cache.invalidation client.cache.policy"
         " client.cache.serial client.cache.store client.cache.sqlite client.cache.redis"
+        " client.cache.tee client.cache.flight client.cache.shelf client.cache.answers client.cache.errand"
+        " client.cache.fetching client.cache.layer"
         " client.answer_head client.answer_reader client.request_head client.streams client.deadlines"
         " client.http1 client.pool client.resolving client.tls client.dial client.wire client.decoding"
         " client.content client.asyncclient"
@@ -125,6 +127,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 # Modules whose behaviour only shows in whole processes: tested there, not in a file of their own.
 TESTED_ELSEWHERE: dict[str, str] = {
     "__main__": "two lines; tests/systemd starts the tree with it",
+    "client.cache.errand": "data between client.cache.layer and client.cache.fetching",
     "conduit": "what two engines promise: tests/conformance/test_conduit.py holds them to it",
     **dict.fromkeys(
         ["client.http1", "client.wire", "client.dial", "client.asyncclient"],

@@ -106,7 +106,7 @@ class Policy:
             return decision
         if ask.directives.only_if_cached:
             return ONLY_IF_CACHED
-        return self._renewal(ask, stored, now)
+        return self.renewal(ask, stored, now=now)
 
     def on_failure(self, ask: Ask, stored: Stored | None, *, now: float) -> Decision:
         """Decide what is the answer when the server gave none, or one of `FAILURES`.
@@ -145,7 +145,7 @@ class Policy:
             return WHILE_REVALIDATE
         return None
 
-    def _renewal(self, ask: Ask, stored: Stored, now: float) -> Decision:
+    def renewal(self, ask: Ask, stored: Stored, *, now: float) -> Decision:
         """Ask the server, with the validators there are."""
         # The caller's own conditions go to the server as they are: its answer is the caller's.
         is_conditional = has_validator(stored) and not ask.is_conditional
