@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::connection::{After, Connection, Phase, READ_AHEAD};
+use super::connection::{After, CONTENT_CUT, Connection, Phase, READ_AHEAD};
 use super::content::too_large;
 use super::ending::after_ns;
 use super::lease::{Framing, Lease, Part, Window};
@@ -65,6 +65,11 @@ impl<A: App> Connection<A> {
     fn take_back(&mut self, lease: &Lease, settings: &Settings, at: Moment) -> Vec<u8> {
         match lease.give_back() {
             None => self.close_with(at),
+            // Nobody will send what is left of it.
+            Some((_, 1..)) if self.is_half_closed => {
+                self.why = Some(Box::new(Why::Fault(CONTENT_CUT)));
+                self.close_with(at);
+            }
             Some((rest, 0)) => {
                 self.is_reading = !self.is_half_closed && !self.is_blocked() && rest.len() < READ_AHEAD;
                 return rest;
@@ -102,17 +107,17 @@ impl<A: App> Connection<A> {
         if let Some(waiting) = &self.waiting {
             lease.pump(data, &mut |news| app.tell(&waiting.running, news));
         }
-        if self.why.is_none()
-            && let Some(fault) = lease.fault()
-        {
-            self.why = Some(Box::new(Why::Fault(fault)));
-        }
     }
 
     /// Act on what the borrower wants, before anything is sent.
     pub fn settle_lease(&mut self, app: &A, settings: &Settings, at: Moment) {
         let Some(lease) = self.lease() else { return };
         lease.take_touched();
+        if self.why.is_none()
+            && let Some(fault) = lease.fault()
+        {
+            self.why = Some(Box::new(Why::Fault(fault)));
+        }
         if lease.is_aborted() {
             self.after = After::Abort;
             return;

@@ -1,18 +1,19 @@
 //! However the bytes are cut, whenever handlers end and whatever a client takes at once: the answers are the same,
 //! and no connection goes from a phase into one that does not follow.
 
-use rocket_core::http1::Phase::{self, Content, Fresh, Handler, Head, Idle, Linger};
+use rocket_core::http1::Phase::{self, Content, Fresh, Handler, Head, Idle, Lent, Linger};
 
 use crate::app::BIG;
 use crate::rig::{Rig, begun, chunked, get, post, settings};
 
 /// As `rocket_sup/phases.py` lists them, but that a handler that waited always leaves an idle connection, or none.
 const FOLLOWS: &[(Phase, &[Phase])] = &[
-    (Fresh, &[Idle, Head, Content, Handler, Linger]),
-    (Idle, &[Idle, Head, Content, Handler, Linger]),
-    (Head, &[Idle, Content, Handler, Linger]),
-    (Content, &[Idle, Head, Handler, Linger]),
+    (Fresh, &[Idle, Head, Content, Handler, Lent, Linger]),
+    (Idle, &[Idle, Head, Content, Handler, Lent, Linger]),
+    (Head, &[Idle, Content, Handler, Lent, Linger]),
+    (Content, &[Idle, Head, Handler, Lent, Linger]),
     (Handler, &[Idle, Linger]),
+    (Lent, &[Idle, Content, Linger]),
     (Linger, &[]),
 ];
 
@@ -26,6 +27,8 @@ fn usual() -> Vec<Vec<u8>> {
         post("/nobody", "forgotten"),
         b"\r\nGET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_vec(),
         post("/wait", "waits"),
+        get("/lend"),
+        post("/lend", "unread"),
         post("/echo", ""),
         b"GET /odd HTTP/1.1\r\nHost: a\r\nExpect: much\r\n\r\n".to_vec(),
     ]
@@ -44,6 +47,8 @@ fn last() -> Vec<Vec<u8>> {
         chunked("/echo", &format!("65\r\n{}\r\n0\r\n\r\n", "x".repeat(101))),
         post("/echo", &"x".repeat(101)),
         begun("/wait", "cut", 1),
+        begun("/lend", "cut", 1),
+        chunked("/lend", "0\r\n\r\n"),
         b"GET / HTTP/1.0\r\n\r\n".to_vec(),
         b"GET /wait HTTP/1.0\r\n\r\n".to_vec(),
         b"GET / HT".to_vec(),

@@ -7,4 +7,5 @@ mod cutting;
 mod deadlines;
 mod ending;
 mod holding;
+mod lending;
 mod rig;

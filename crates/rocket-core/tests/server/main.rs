@@ -4,6 +4,7 @@ mod accepting;
 #[path = "../http1/app.rs"]
 mod app;
 mod leaving;
+mod lending;
 mod rig;
 mod serving;
 mod within;
@@ -64,6 +65,10 @@ checks! {
         a_reset_is_told_with_its_reason
         a_reset_is_told_while_nobody_reads
         aborting_cuts_everybody;
+    lending:
+        what_is_written_in_many_pieces_leaves_at_once
+        a_file_leaves_between_what_was_written_before_and_behind
+        a_file_that_is_shorter_cuts;
     within:
         a_handler_may_close_the_longest_idle_connection
         a_handler_may_abort_all_and_is_cut_itself

@@ -87,6 +87,7 @@ impl Rig {
         self.act();
         while self.server.has_more() {
             self.server.go_on(u64::MAX);
+            self.server.flush();
         }
     }
 
