@@ -6,16 +6,20 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
+from rocket_sup.adapters.recognition import Interface, prepare
 from rocket_sup.errors import RemoteProtocolError
 from rocket_sup.hooks import Deadlines
 from rocket_sup.middleware import CallNext
 from rocket_sup.request import Request
 from rocket_sup.response import Response
 from rocket_sup.router import Router
+from rocket_sup.websocket import WebSocket
 from tests.conformance.server import Answer, Client, Server
+from tests.conformance.wsclient import Socket
 
 Serve = Callable[..., Server]
 Steps = Generator[None, Response, object]
@@ -431,3 +435,66 @@ def test_draining_reaches_connections_with_deadlines(serve: Serve) -> None:
     server.call(server.wire.drain)
 
     client.expect_end()
+
+
+# -- middleware around what answers by itself
+
+
+@pytest.mark.parametrize("form", ["generator", "coroutine"])
+def test_middleware_is_around_websockets_and_applications(serve: Serve, form: str) -> None:
+    """It lets them through or answers instead; what they have begun goes on as they want it."""
+    app = Router()
+    seen: list[str] = []
+
+    if form == "generator":
+
+        @app.middleware
+        def guard(req: Request) -> Steps:
+            if req.get_header("x-key") is None:
+                return 403, "no key"
+            response = yield
+            seen.append(req.path)
+            response.headers["X-Tag"] = "tagged"
+            return None
+
+    else:
+
+        @app.middleware
+        async def guard_async(req: Request, call_next: CallNext) -> object:
+            if req.get_header("x-key") is None:
+                return 403, "no key"
+            response = await call_next(req)
+            seen.append(req.path)
+            response.headers["X-Tag"] = "tagged"
+            return response
+
+    @app.websocket("/ws")
+    async def echo(ws: WebSocket) -> None:
+        async for message in ws:
+            await ws.send(message)
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["PATH_INFO"].encode()]
+
+    app.mount("/asgi", asgi)
+    app.mount("/wsgi", wsgi)
+    server = serve(prepare(app, Interface(lifespan="off")))
+    client = server.connect()
+
+    assert b"/asgi/x" == ask(client, "/asgi/x", "GET", "X-Key: 1").body
+    assert b"/x" == ask(client, "/wsgi/x", "GET", "X-Key: 1").body
+    for path in ("/asgi/x", "/wsgi/x", "/ws"):
+        assert 403 == ask(server.connect(), path).status
+    socket = Socket(server.connect(), "X-Key: 1")
+    assert (0x81, b"hello") == socket.send(0x1, b"hello").read()
+    socket.send(0x8, b"\x03\xe8")
+    assert (1000, "") == socket.read_close()
+    server.wait_until(lambda: "/ws" in seen)  # the handler ends after the connection
+    assert ["/asgi/x", "/wsgi/x", "/ws"] == seen
+    assert [] == [event for event in server.events() if event["event"] == "handler_failed"]
