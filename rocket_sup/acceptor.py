@@ -334,6 +334,7 @@ class Acceptor:
         self._is_patient = is_patient
         if is_patient:
             self._wire.is_draining = True
+            self._wire.sessions.drain()
         else:
             self._wire.drain()
         self._consider_leaving(now)

@@ -63,3 +63,9 @@ async def panic_later(req):
 def keep(req):
     hoard.append(b"x" * (64 << 20))
     return "kept"
+
+
+@app.websocket("/ws")
+async def converse(ws):
+    async for message in ws:
+        await ws.send(f"{os.getpid()} {message}")
