@@ -6,10 +6,12 @@ limits are pytest-timeout's (`timeout` in pyproject.toml): they cover fixtures t
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import os
 import signal
+import socket
 import stat
 import time
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ from pathlib import Path
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+
+from rocket_sup.client.loopthread import run
 
 # A wall clock on a busy machine says nothing about a test; each has its time limit anyway.
 settings.register_profile("rocket", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,6 +61,22 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 def pipe_of_libuv() -> None:
     """Have libuv open the pipe that it keeps for signals as long as the process lives."""
     uvloop.new_event_loop().close()
+
+
+@pytest.fixture(scope="session")
+def loop_of_clients(pipe_of_libuv: None) -> None:
+    """Start the loop that all synchronous clients of a process share, and never stop.
+
+    libuv opens a spare descriptor with the first stream of a loop and keeps it.
+    """
+
+    async def open_a_stream() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+            transport.abort()
+
+    run(open_a_stream())
 
 
 @pytest.fixture(autouse=True)

@@ -10,22 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rocket_sup.client.asyncclient import AsyncClient as AsyncClient
+    from rocket_sup.client.auth import Basic as Basic
+    from rocket_sup.client.auth import Bearer as Bearer
+    from rocket_sup.client.auth import Digest as Digest
+    from rocket_sup.client.auth import Netrc as Netrc
+    from rocket_sup.client.cookies import CookieJar as CookieJar
     from rocket_sup.client.errors import ClientError as ClientError
     from rocket_sup.client.messages import Request as Request
     from rocket_sup.client.messages import Response as Response
     from rocket_sup.client.messages import Upload as Upload
+    from rocket_sup.client.retries import Retry as Retry
     from rocket_sup.client.settings import Limits as Limits
     from rocket_sup.client.settings import Timeout as Timeout
+    from rocket_sup.client.syncclient import Client as Client
     from rocket_sup.client.tls import Tls as Tls
     from rocket_sup.client.transport import Transport as Transport
     from rocket_sup.client.urls import Url as Url
 
 _HOMES = {
     "AsyncClient": "asyncclient",
+    "Basic": "auth",
+    "Bearer": "auth",
+    "Client": "syncclient",
     "ClientError": "errors",
+    "CookieJar": "cookies",
+    "Digest": "auth",
     "Limits": "settings",
+    "Netrc": "auth",
     "Request": "messages",
     "Response": "messages",
+    "Retry": "retries",
     "Timeout": "settings",
     "Tls": "tls",
     "Transport": "transport",
@@ -34,10 +48,17 @@ _HOMES = {
 }
 __all__ = [
     "AsyncClient",
+    "Basic",
+    "Bearer",
+    "Client",
     "ClientError",
+    "CookieJar",
+    "Digest",
     "Limits",
+    "Netrc",
     "Request",
     "Response",
+    "Retry",
     "Timeout",
     "Tls",
     "Transport",

@@ -7,16 +7,21 @@ as they make requests of responses; everything else is a transport around anothe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import time
 from types import TracebackType
 from typing import Any, Final, TypedDict, Unpack
 
+from rocket_sup.client.auth import Auth, Basic, auth_of
 from rocket_sup.client.content import Content, Data, Files, encode_content
+from rocket_sup.client.cookies import CookieJar
 from rocket_sup.client.decoding import ACCEPT_ENCODING
-from rocket_sup.client.errors import ClientClosed
-from rocket_sup.client.messages import Request, Response
-from rocket_sup.client.settings import DEFAULT_LIMITS, Limits, Timeout
+from rocket_sup.client.errors import ClientClosed, TooManyRedirects
+from rocket_sup.client.messages import REDIRECT_STATUSES, Request, Response
+from rocket_sup.client.redirects import next_request
+from rocket_sup.client.retries import Retry, RetryTransport
+from rocket_sup.client.settings import DEFAULT_LIMITS, DEFAULT_TIMEOUT, Limits, Timeout
 from rocket_sup.client.tls import Tls
 from rocket_sup.client.transport import Transport
 from rocket_sup.client.urls import Params, Url
@@ -39,6 +44,9 @@ class Options(TypedDict, total=False):
         timeout: instead of the client's.
         extensions: for one layer, by its name for it.
         ttl: seconds for which a cache keeps the answer, whatever the server says.
+        auth: instead of the client's; None sends none.
+        cookies: sent with this request alone, beside those of the jar.
+        follow_redirects: instead of the client's.
     """
 
     params: Params
@@ -50,47 +58,68 @@ class Options(TypedDict, total=False):
     timeout: Timeout | float | None
     extensions: Mapping[str, object]
     ttl: float
+    auth: Auth | tuple[str, str] | None
+    cookies: Mapping[str, str]
+    follow_redirects: bool
+
+
+Hook = Callable[[Any], Any]  # a plain or async function of a request or response
+
+
+class Settings(TypedDict, total=False):
+    """How a client is made; all of it has defaults.
+
+    Attributes:
+        base_url: what relative URLs are relative to.
+        headers: of every request, unless it has its own.
+        cookies: sent to every host; those that servers set are kept beside them.
+        auth: who we are: a pair is Basic.
+        timeout: of every request: a `Timeout`, seconds for each phase, or None for no limit.
+        limits: what the client may take.
+        follow_redirects: whether to go where answers lead; True when not given.
+        retry: how often to try again; never when None or not given, but for connections that had ended.
+        tls: whom to trust and who we are.
+        unix_socket: connect to this socket file, whatever the URL says.
+        decompress: ask for compressed content, and give it decompressed; True when not given.
+        hooks: functions to call with each request before it is sent ("request") and each response as it
+            comes ("response"), redirects included; plain or async.
+        transport: what sends, instead of connections of the client's own.
+    """
+
+    base_url: str
+    headers: HeaderSource | Headers
+    cookies: Mapping[str, str]
+    auth: Auth | tuple[str, str] | None
+    timeout: Timeout | float | None
+    limits: Limits
+    follow_redirects: bool
+    retry: Retry | None
+    tls: Tls
+    unix_socket: str | None
+    decompress: bool
+    hooks: Mapping[str, Sequence[Hook]]
+    transport: Transport
 
 
 class AsyncClient:
     """An HTTP client; `async with` closes it, with its connections."""
 
-    def __init__(
-        self,
-        *,
-        base_url: str = "",
-        headers: HeaderSource | Headers | None = None,
-        timeout: Timeout | float | None = Timeout(),  # noqa: B008 - frozen
-        limits: Limits = DEFAULT_LIMITS,
-        tls: Tls | None = None,
-        unix_socket: str | None = None,
-        decompress: bool = True,
-        transport: Transport | None = None,
-    ) -> None:
-        """Describe a client; nothing is opened before the first request.
-
-        Args:
-            base_url: what relative URLs are relative to.
-            headers: of every request, unless it has its own.
-            timeout: of every request: a `Timeout`, seconds for each phase, or None for no limit.
-            limits: what the client may take.
-            tls: whom to trust and who we are.
-            unix_socket: connect to this socket file, whatever the URL says.
-            decompress: ask for compressed content, and give it decompressed.
-            transport: what sends, instead of connections of the client's own.
-        """
+    def __init__(self, **settings: Unpack[Settings]) -> None:
+        """Describe a client, as `Settings` tells; nothing is opened before the first request."""
+        base_url = settings.get("base_url", "")
         self._base_url = Url(base_url) if base_url else None
-        self._timeout = Timeout.of(timeout)
-        self._limits = limits
-        self._transport: Transport = transport or Wire(
-            limits=limits, tls=tls, unix_socket=unix_socket, decompress=decompress
-        )
-        defaults = {"Accept": "*/*", "User-Agent": USER_AGENT}
-        if decompress:
-            defaults["Accept-Encoding"] = ACCEPT_ENCODING
-        self.headers = Headers(defaults)
-        if headers is not None:
-            _update(self.headers, headers)
+        self._timeout = Timeout.of(settings["timeout"]) if "timeout" in settings else DEFAULT_TIMEOUT
+        self._limits = settings.get("limits", DEFAULT_LIMITS)
+        self._auth = auth_of(settings.get("auth"))
+        self._follows = settings.get("follow_redirects", True)
+        self._hooks = {name: tuple(hooks) for name, hooks in settings.get("hooks", {}).items()}
+        self._transport = _transport_of(settings)
+        self.cookies = CookieJar(settings.get("cookies"), clock=time)
+        self.headers = Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
+        if settings.get("decompress", True):
+            self.headers["Accept-Encoding"] = ACCEPT_ENCODING
+        if "headers" in settings:
+            _update(self.headers, settings["headers"])
         self._is_closed = False
 
     async def request(self, method: str, url: str | Url, **options: Unpack[Options]) -> Response:
@@ -149,6 +178,12 @@ class AsyncClient:
         extensions = dict(options["extensions"]) if "extensions" in options else {}
         if "ttl" in options:
             extensions["ttl"] = options["ttl"]
+        if "auth" in options:
+            extensions["auth"] = auth_of(options["auth"])
+        if "follow_redirects" in options:
+            extensions["follow_redirects"] = options["follow_redirects"]
+        if "cookies" in options:
+            extensions["cookies"] = "; ".join(f"{name}={value}" for name, value in options["cookies"].items())
         return Request(method, address, headers=headers, body=body, timeout=timeout, extensions=extensions)
 
     async def send(self, request: Request) -> Response:
@@ -163,10 +198,67 @@ class AsyncClient:
         total = request.timeout.total
         if total is not None and request.deadline is None:
             request.deadline = asyncio.get_running_loop().time() + total
-        response = await self._transport.send(request)
+        history: tuple[Response, ...] = ()
+        while True:
+            response = await self._send_one(request)
+            response.history = history
+            if not self._is_to_be_followed(request, response):
+                break
+            if len(history) >= self._limits.max_redirects:
+                await response.aclose()
+                raise TooManyRedirects(f"more than {self._limits.max_redirects} redirects", request=request)
+            await response.aclose()
+            history = (*history, response)
+            request = next_request(request, response)
         if response.stream is not None and not request.is_streamed:
             await response.aread()
         return response
+
+    async def _send_one(self, request: Request) -> Response:
+        """Send a request and give its answer, without going where that leads."""
+        auth = request.extensions.get("auth", self._auth) if request.extensions else self._auth
+        if auth is None and request.url.userinfo is not None and "authorization" not in request.headers:
+            auth = Basic(*request.url.userinfo)
+        has_tried = False
+        while True:
+            if auth is not None:
+                auth.apply(request)
+            if self.cookies or "cookies" in request.extensions:
+                self._put_cookies(request)
+            if self._hooks:
+                await self._tell("request", request)
+            response = await self._transport.send(request)
+            if response.has_cookies:
+                for line in response.headers.get_all("set-cookie"):
+                    self.cookies.store(request.url, line)
+            if self._hooks:
+                await self._tell("response", response)
+            if auth is None or response.status != 401 or has_tried or not request.is_replayable:
+                return response
+            if not auth.on_challenge(request, response):
+                return response
+            await response.aclose()
+            has_tried = True
+
+    def _put_cookies(self, request: Request) -> None:
+        """Put in what the jar has and what the request has of its own, unless its fields say it all."""
+        if "cookie" in request.headers and "jar" not in request.extensions:
+            return
+        found = [self.cookies.header_for(request.url), request.extensions.get("cookies", "")]
+        if any(found):
+            request.headers["Cookie"] = "; ".join(filter(None, found))
+            request.extensions["jar"] = True
+
+    def _is_to_be_followed(self, request: Request, response: Response) -> bool:
+        if response.status not in REDIRECT_STATUSES or not response.is_redirect:
+            return False
+        return bool(request.extensions.get("follow_redirects", self._follows))
+
+    async def _tell(self, moment: str, message: Request | Response) -> None:
+        for hook in self._hooks.get(moment, ()):
+            said = hook(message)
+            if said is not None:
+                await said
 
     async def get(self, url: str | Url, **options: Unpack[Options]) -> Response:
         """Send a GET."""
@@ -234,6 +326,20 @@ class AsyncClient:
             return Url(url)
         base = str(self._base_url)
         return Url(base if not url else f"{base.rstrip('/')}/{url.lstrip('/')}")
+
+
+def _transport_of(settings: Settings) -> Transport:
+    """What sends: the caller's transport, or connections of our own, tried again if that was asked for."""
+    transport: Transport | None = settings.get("transport")
+    if transport is None:
+        transport = Wire(
+            limits=settings.get("limits", DEFAULT_LIMITS),
+            tls=settings.get("tls"),
+            unix_socket=settings.get("unix_socket"),
+            decompress=settings.get("decompress", True),
+        )
+    retry = settings.get("retry")
+    return transport if retry is None else RetryTransport(transport, retry)
 
 
 def _update(headers: Headers, source: HeaderSource | Headers) -> None:

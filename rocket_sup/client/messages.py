@@ -25,6 +25,7 @@ from rocket_sup.http.headers import Headers, HeaderSource
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
+_SET_COOKIE: Final = re.compile(rb"\r\n[Ss](?i:et-cookie):")
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -222,6 +223,13 @@ class Response:
     @headers.setter
     def headers(self, headers: Headers) -> None:
         self._headers = headers
+
+    @property
+    def has_cookies(self) -> bool:
+        """Whether cookies are set; found without cutting fields that nobody else may want."""
+        if self._headers is None:
+            return _SET_COOKIE.search(self._block) is not None
+        return "set-cookie" in self._headers
 
     @property
     def status_code(self) -> int:

@@ -56,7 +56,8 @@ COLUMNS = {
         " client.cache.fetching client.cache.layer"
         " client.answer_head client.answer_reader client.request_head client.streams client.deadlines"
         " client.http1 client.pool client.resolving client.tls client.dial client.wire client.decoding"
-        " client.content client.asyncclient"
+        " client.content client.asyncclient client.redirects client.cookies client.auth client.retries"
+        " client.loopthread client.syncclient"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
@@ -130,7 +131,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "client.cache.errand": "data between client.cache.layer and client.cache.fetching",
     "conduit": "what two engines promise: tests/conformance/test_conduit.py holds them to it",
     **dict.fromkeys(
-        ["client.http1", "client.wire", "client.dial", "client.asyncclient"],
+        ["client.http1", "client.wire", "client.dial", "client.asyncclient", "client.syncclient"],
         "shells around sockets, against real servers: tests/client",
     ),
     **dict.fromkeys(
