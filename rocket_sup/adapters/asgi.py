@@ -43,6 +43,7 @@ ServerAddress = tuple[str, int | None]
 # Shared by all scopes: the specification gives applications a dictionary, and no reason to write into it.
 _LISTENS: Final = {"version": "3.0", "spec_version": "2.3"}
 _SENDS: Final = {"version": "3.0", "spec_version": "2.4"}
+_Coroutine: Final = types.CoroutineType
 _LISTENING: Final = frozenset({"GET", "HEAD"})
 _HTTP_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     "http.response.trailers": {},
@@ -109,7 +110,7 @@ class _Site:
 
     async def serve(self, request: Request, conduit: Conduit) -> object:
         """Run the application for one request; a route's handler that takes the conduit."""
-        if request.get_header("upgrade") is not None and is_upgrade(request.http_version, request.headers):
+        if request.get_header("upgrade") is not None and _asks_for_websocket(request):
             return await self._serve_websocket(request, conduit)
         exchange = HttpExchange(request, conduit)
         base = self._listens if request.method in _LISTENING else self._sends
@@ -118,7 +119,7 @@ class _Site:
         if (origin := getattr(request, "forwarded", None)) is not None:  # a native one has it when it was set
             _believe(origin, scope)
         running = self._app(scope, exchange.receive, exchange.send)
-        if type(running) is not types.CoroutineType:
+        if type(running) is not _Coroutine:
             running = _awaited(running)
         try:
             try:
@@ -141,6 +142,10 @@ class _Site:
         if (origin := getattr(socket.request, "forwarded", None)) is not None:
             _believe(origin, scope)
         return await converse(self._app, scope, socket)
+
+
+def _asks_for_websocket(request: Request) -> bool:
+    return request.method == "GET" and is_upgrade(request.http_version, request.headers)
 
 
 def _believe(origin: Origin, scope: dict[str, Any]) -> None:

@@ -380,7 +380,7 @@ class HttpExchange:
 
 
 def _checked(status: Any) -> int:
-    """Refuse a status that is none; make a number of what is one by another name, as an `IntEnum`'s member."""
+    """Refuse a status that is none; make a number of one with another name, as an `IntEnum`'s member."""
     if not isinstance(status, int) or not 200 <= status <= 999:
         raise LocalProtocolError(f"status {status!r}; allowed: 200 to 999")
     return int(status)

@@ -46,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--engine", default=trees.ENGINE, help="server.engine of every tree; default: %(default)s"
     )
     parser.add_argument(
+        "--interface",
+        choices=("router", "asgi"),
+        default="router",
+        help="of the application in most scenarios; default: %(default)s",
+    )
+    parser.add_argument(
         "--seconds", type=float, default=600.0, help="of the soak; an hour shows most; default: %(default)s"
     )
     parser.add_argument("--short", action="store_true", help="a handful of each fault")
@@ -57,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = options.seed if options.seed is not None else time.time_ns() % 1_000_000
     random.seed(seed)
     trees.ENGINE = options.engine
+    if options.interface == "asgi":
+        trees.STEADY = "steady_asgi"
     if options.keep:
         os.makedirs(options.keep, exist_ok=True)
     chosen = options.only.split(",")

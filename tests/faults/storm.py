@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from loadtests.background import Background
 from loadtests.constant_rate import Plan
 from loadtests.results import Latencies, Outcome, Record, Result, Window, summarise
+from tests.faults import tree as trees
 from tests.faults.blows import Blow, acceptor_pids, freeze_acceptor, kill_acceptor, kill_listener
 from tests.faults.sockets import accepted, descriptors
 from tests.faults.tree import Tree, TreeError
@@ -163,7 +164,7 @@ def _blows(tree: Tree, storm: Storm) -> Iterator[Blow]:
         try:
             yield _ordered(tree, "broken", {"command": "reload"})
         finally:
-            tree.use("steady")
+            tree.use(trees.STEADY)
     for acceptors in storm.scales:
         time.sleep(random.uniform(0.1, 0.8))
         yield _ordered(tree, "scale", {"command": "scale", "acceptors": acceptors})

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults import booting, limit, orphaned, restarts, soak, storm
+from tests.faults import tree as trees
 from tests.faults.verdict import Row, table
 
 Say = Callable[[str], None]
@@ -27,6 +28,17 @@ SCENARIOS: dict[str, Callable[[Say], list[Row]]] = {
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario(name: str) -> None:
     """Every demand of the scenario holds."""
+    rows = SCENARIOS[name](print)
+
+    assert all(row.passed for row in rows), "\n" + table(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", ["storm", "supervisor killed", "limit, wait"])
+def test_scenario_with_an_asgi_application(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same demands hold."""
+    monkeypatch.setattr(trees, "STEADY", "steady_asgi")
     rows = SCENARIOS[name](print)
 
     assert all(row.passed for row in rows), "\n" + table(rows)

@@ -26,6 +26,8 @@ from tests.faults.sockets import tcp_sockets
 MARK = "ROCKET_FAULTS_TREE"
 # What trees serve with unless a test says otherwise; read before tests/conftest.py takes settings away.
 ENGINE = os.environ.get("ROCKET_ENGINE", "auto")
+# What most scenarios serve; `steady_asgi` does the same through another interface.
+STEADY = "steady"
 APPLICATIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "applications")
 Status = dict[str, Any]
 
@@ -38,13 +40,13 @@ class Tree:
     """One `rocket-sup` and its directory.
 
     Args:
-        application: a file name in `applications/`, without `.py`, to start with.
+        application: a file name in `applications/`, without `.py`, to start with; "" for the steady one.
         options: TOML sections and keys over the defaults below.
         port: where to listen; 0 takes a free one, kept for later starts of this tree.
     """
 
     def __init__(
-        self, application: str = "steady", options: dict[str, dict[str, Any]] | None = None, *, port: int = 0
+        self, application: str = "", options: dict[str, dict[str, Any]] | None = None, *, port: int = 0
     ) -> None:
         self.directory = tempfile.mkdtemp(prefix="rocket-faults-")
         self.port = port or free_port()
@@ -55,7 +57,7 @@ class Tree:
         self._mark = uuid.uuid4().hex
         self._options = options or {}
         self._log_path = os.path.join(self.directory, "log")
-        self.use(application)
+        self.use(application or STEADY)
         self.write_config()
 
     # --- its files ---
