@@ -186,14 +186,14 @@ class Server:
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(PATIENCE_S)
 
-    def wait_until(self, condition: Callable[[], object]) -> None:
+    def wait_until(self, condition: Callable[[], object], *, patience_s: float = PATIENCE_S) -> None:
         """Let the server's loop turn until a condition holds; it is asked in the loop."""
 
         async def wait() -> None:
             while not condition():  # noqa: ASYNC110 - any condition: there is no event to wait for
                 await asyncio.sleep(0.002)
 
-        asyncio.run_coroutine_threadsafe(wait(), self.loop).result(PATIENCE_S)
+        asyncio.run_coroutine_threadsafe(wait(), self.loop).result(patience_s)
 
     def events(self) -> list[dict[str, Any]]:
         """Everything logged so far."""

@@ -1,0 +1,114 @@
+"""WebSockets as a browser speaks them: Chromium without a window, on every engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rocket_sup.request import Request
+from rocket_sup.response import Response
+from rocket_sup.websocket import WebSocket
+from tests.conformance.server import Server
+from tests.conformance.wsclient import Stage
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt install chromium"),
+]
+Serve = Callable[..., Server]
+
+# Runs a conversation, and posts what it has seen.
+PAGE = """<!doctype html><script>
+  const seen = [];
+  const socket = new WebSocket(location.href.replace("http", "ws").replace("page", "ws"), ["b", "a"]);
+  socket.binaryType = "arraybuffer";
+  const words = "many words ".repeat(500);
+  socket.onopen = () => {
+    seen.push(["open", socket.protocol, socket.extensions.split(";")[0]]);
+    for (const message of ["héllo", words, new Uint8Array([0, 255]).buffer]) socket.send(message);
+  };
+  socket.onmessage = event => {
+    const data = event.data;
+    seen.push(typeof data === "string" ? (data === words ? "words" : data) : [...new Uint8Array(data)]);
+    if (seen.length === 4) socket.send("close");
+  };
+  socket.onclose = event => {
+    seen.push(["close", event.code, event.reason, event.wasClean]);
+    fetch("/seen", {method: "POST", body: JSON.stringify(seen)});
+  };
+</script>"""
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Give a function that opens a page, in a browser that ends with the test."""
+    browsers: list[subprocess.Popen[bytes]] = []
+
+    def open_page(url: str) -> None:
+        flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+        ]
+        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        profile = f"--user-data-dir={tmp_path / 'profile'}"
+        assert CHROMIUM is not None
+        browsers.append(
+            subprocess.Popen(
+                [
+                    CHROMIUM,
+                    *flags,
+                    *quiet,
+                    profile,
+                    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                    url,
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        )
+
+    yield open_page
+    for browser in browsers:
+        os.killpg(browser.pid, signal.SIGKILL)
+        browser.wait()
+
+
+def test_a_conversation_with_a_browser(serve: Serve, browse: Callable[[str], None]) -> None:
+    """Subprotocol, compression, text, bytes, and a goodbye that it finds clean."""
+
+    async def converse(socket: WebSocket) -> None:
+        async for message in socket:
+            if message == "close":
+                await socket.close(4321, "enough")
+            else:
+                await socket.send(message)
+
+    stage = Stage(converse, subprotocols=["a"])
+    seen: list[Any] = []
+
+    @stage.router.get("/page")
+    def page(request: Request) -> Response:
+        return Response.html(PAGE)
+
+    @stage.router.post("/seen")
+    def take(request: Request) -> None:
+        seen.extend(request.json())
+
+    server = serve(stage.router)
+    browse(f"http://127.0.0.1:{server.address[1]}/page")
+    server.wait_until(lambda: seen, patience_s=50)
+
+    assert ["open", "a", "permessage-deflate"] == seen[0]
+    assert ["héllo", "words", [0, 255], ["close", 4321, "enough", True]] == seen[1:]
