@@ -43,7 +43,7 @@ async def upper(req: Request) -> AsyncIterator[bytes]:
     return (piece.upper() async for piece in req.stream())
 
 
-@app.put("/picture", stream=True, max_body=1 << 20)
+@app.put("/picture", stream=True, max_body=10 << 20)
 async def picture(req: Request) -> object:
     """Look at the beginning, and answer early: the rest is not waited for."""
     async for piece in req.stream():
