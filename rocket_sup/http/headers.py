@@ -71,6 +71,13 @@ class Headers:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.get(name) is not None
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Say whether there is a field of one of these names, which are in lower case."""
+        for name, _ in self._pairs:
+            if name.lower() in names:
+                return True
+        return False
+
     def __setitem__(self, name: str, value: str) -> None:
         """Replace all lines of a field by one, in the place of the first."""
         wanted = name.lower()

@@ -94,3 +94,12 @@ def test_a_copy_is_independent() -> None:
     second.add("Y", "1")
 
     assert "y" not in first
+
+
+def test_has_any_of_many_names() -> None:
+    """Without regard to letter case."""
+    headers = Headers([("Accept", "x"), ("RANGE", "y")])
+
+    assert headers.has_any(frozenset({"range", "cookie"}))
+    assert not headers.has_any(frozenset({"cookie"}))
+    assert not Headers().has_any(frozenset({"cookie"}))

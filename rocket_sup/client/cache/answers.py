@@ -33,16 +33,33 @@ def from_stored(
         left_s = stored.lifetime_s - age_s
     else:
         left_s = ask.ttl_s - max(0.0, now - stored.moments.received)
-    fields = [
-        *stored.served,
-        ("Age", str(int(age_s))),
-        ("Cache-Status", f"{name}; {status}; ttl={math.floor(left_s)}"),
-    ]
+    status = f"{name}; {status}; ttl={math.floor(left_s)}"
+    response = answered(stored, request, age_s=age_s, status=status.encode("latin-1"))
     if is_not_modified(ask, stored):
-        kept = [pair for pair in fields if pair[0].lower() not in _OF_CONTENT]
-        return Response(304, Headers(kept), request=request, from_cache=True)
-    content = b"" if ask.method == "HEAD" else stored.content
-    return Response(stored.status, Headers(fields), content, request=request, from_cache=True)
+        response.status = 304
+        response.content = b""
+        response.headers = Headers(
+            [pair for pair in response.headers.items() if pair[0].lower() not in _OF_CONTENT]
+        )
+    return response
+
+
+def answered(stored: Stored, request: Request, *, age_s: float, status: bytes) -> Response:
+    """Answer with what is stored, as if it came from the wire: its fields are read when somebody asks.
+
+    Args:
+        status: the value of Cache-Status.
+    """
+    response = Response.from_wire(
+        request,
+        status=stored.status,
+        block=b"%b\r\nAge: %d\r\nCache-Status: %b" % (stored.block, age_s, status),
+        reason="",
+        version="HTTP/1.1",
+    )
+    response.content = b"" if request.method == "HEAD" else stored.content
+    response.from_cache = True
+    return response
 
 
 def gateway_timeout(request: Request, decision: Decision, *, name: str) -> Response:

@@ -16,7 +16,8 @@ from rocket_sup.http.validators import Conditions, joined, single
 # RFC 9111 §4.3.2, RFC 9110 §13.1.1, §13.1.4, §14.2
 _FOR_THE_ORIGIN: Final = frozenset({"range", "if-range", "if-match", "if-unmodified-since"})
 _CONDITIONS: Final = frozenset({"if-none-match", "if-modified-since"})
-_DECISIVE: Final = _FOR_THE_ORIGIN | _CONDITIONS | {"cache-control", "pragma"}
+# A request without any of these asks for nothing special.
+DECISIVE: Final = _FOR_THE_ORIGIN | _CONDITIONS | {"cache-control", "pragma"}
 _READ: Final = frozenset({"GET", "HEAD"})
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
@@ -58,7 +59,7 @@ def read_ask(method: str, headers: Headers, *, ttl_s: float | None = None) -> As
     Args:
         ttl_s: counts for GET and HEAD only; what another method does is never answered from a store.
     """
-    decisive = {name for name in map(str.lower, headers) if name in _DECISIVE} or _NO_FIELDS
+    decisive = {name for name in map(str.lower, headers) if name in DECISIVE} or _NO_FIELDS
     is_read = method in _READ
     if not decisive:
         return Ask(method, headers, ttl_s if is_read else None, NOTHING_ASKED, is_read, False, False)

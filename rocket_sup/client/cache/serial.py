@@ -85,7 +85,9 @@ def _stored(known: dict[str, Any], content: bytes) -> Stored:
         is_forced=bool(known["forced"]),
     )
     # The lifetime of before: another process may guess otherwise.
-    return dataclasses.replace(read, lifetime_s=float(known["lifetime"]))
+    lifetime_s = float(known["lifetime"])
+    fresh_until = read.fresh_until + lifetime_s - read.lifetime_s
+    return dataclasses.replace(read, lifetime_s=lifetime_s, fresh_until=fresh_until)
 
 
 def _selecting(pairs: list[list[Any]]) -> tuple[tuple[str, str | None], ...]:

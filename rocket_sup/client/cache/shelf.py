@@ -63,7 +63,9 @@ class Shelf:
     ) -> None:
         """Use a store, which whoever made it closes."""
         self._store = store
-        self._memory = store if isinstance(store, MemoryStore) else None
+        # Set where looking needs no waiting.
+        self.memory = store if isinstance(store, MemoryStore) else None
+        self._prefix = primary_key("", method="GET", is_shared=policy.is_shared, namespace=namespace)
         self._leases = store if isinstance(store, LeasingStore) else None
         self._is_shared = policy.is_shared
         self._identity = () if policy.is_shared else policy.identity
@@ -77,7 +79,7 @@ class Shelf:
     @property
     def is_instant(self) -> bool:
         """Whether `peek` finds what there is."""
-        return self._memory is not None
+        return self.memory is not None
 
     @property
     def has_leases(self) -> bool:
@@ -86,6 +88,8 @@ class Shelf:
 
     def key(self, url: Url, method: str = "GET") -> str:
         """The primary key of a URI."""
+        if method != "HEAD":
+            return f"{self._prefix}{url.scheme}://{url.authority}{url.target}"
         uri = f"{url.scheme}://{url.authority}{url.target}"
         return primary_key(uri, method=method, is_shared=self._is_shared, namespace=self._namespace)
 
@@ -104,7 +108,7 @@ class Shelf:
 
     async def find(self, ask: Ask, url: Url) -> Found:
         """Find what a request selects; for HEAD, a response to GET before one to HEAD (RFC 9111 §4)."""
-        if self._memory is not None:
+        if self.memory is not None:
             return self.peek(ask, url)
         found = Found(self.key(url))
         for key in self._keys(ask, url):
@@ -187,7 +191,7 @@ class Shelf:
         return found
 
     def _glance(self, key: str) -> Record | None:
-        return None if self._memory is None else self._memory.peek(key)
+        return None if self.memory is None else self.memory.peek(key)
 
     async def _get(self, key: str) -> Record | None:
         if self._is_off():

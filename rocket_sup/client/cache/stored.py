@@ -54,7 +54,8 @@ class Stored:
         is_shared: what follows is judged as a shared cache has to.
         is_forced: stored only because the caller named a lifetime; of no use to a request that names none.
         directives, lifetime_s, initial_age_s, etag, last_modified, date_s: computed from the others.
-        served: the fields without Age, which is written anew each time.
+        block: the fields without Age, which is written anew each time, as they stand on the wire.
+        fresh_until: seconds since the epoch, until when it serves any request that asks for nothing special.
     """
 
     status: int
@@ -71,7 +72,8 @@ class Stored:
     etag: str
     last_modified: str
     date_s: float
-    served: Pairs
+    block: bytes
+    fresh_until: float
 
     def age_s(self, now: float) -> float:
         """How old the response is (RFC 9111 §4.2.3)."""
@@ -85,7 +87,7 @@ class Stored:
     def cost(self) -> int:
         """Bytes of memory that keeping it takes."""
         text = sum(len(name) + len(value) for name, value in self.fields)
-        return _OVERHEAD + len(self.content) + text + len(self.fields) * _PAIR_OVERHEAD
+        return _OVERHEAD + len(self.content) + len(self.block) + text + len(self.fields) * _PAIR_OVERHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,9 @@ def stored_response(
     headers = Headers(fields)
     directives = _directives(headers.get_all("cache-control"))
     date_s = parse_date((headers.get("date") or "").strip())
+    lifetime_s = _lifetime_s(status, headers, directives, date_s, moments, is_shared, heuristic)
+    initial_age_s = _initial_age_s(headers, date_s, moments)
+    is_plain = not (is_forced or directives.no_cache or selecting)
     return Stored(
         status=status,
         fields=fields,
@@ -180,13 +185,19 @@ def stored_response(
         is_shared=is_shared,
         is_forced=is_forced,
         directives=directives,
-        lifetime_s=_lifetime_s(status, headers, directives, date_s, moments, is_shared, heuristic),
-        initial_age_s=_initial_age_s(headers, date_s, moments),
+        lifetime_s=lifetime_s,
+        initial_age_s=initial_age_s,
         etag=headers.get("etag", ""),
         last_modified=headers.get("last-modified", ""),
         date_s=moments.received if date_s is None else date_s,
-        served=tuple(pair for pair in fields if pair[0].lower() != "age"),
+        block=b"".join(_line(*pair) for pair in fields if pair[0].lower() != "age"),
+        fresh_until=moments.received + lifetime_s - initial_age_s if is_plain else float("-inf"),
     )
+
+
+def _line(name: str, value: str) -> bytes:
+    # Field values are bytes that nobody knows more about (RFC 9110 §5.5): what is none came from no wire.
+    return f"\r\n{name}: {value}".encode("latin-1", "replace")
 
 
 def _lifetime_s(

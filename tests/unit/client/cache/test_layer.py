@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rocket_sup.client.cache.policy import Policy
 from rocket_sup.client.cache.store import Lease, MemoryStore
@@ -548,5 +550,59 @@ def test_nobody_waits_for_a_lease_that_is_not_needed_or_too_long() -> None:
         store.leases = [Lease()]
         assert not (await at.send(url=URL + "2")).from_cache
         assert at.asked == 2
+
+    run(scenario())
+
+
+ODD = st.sampled_from(
+    [None, "max-age=5", "no-cache", "max-stale", "min-fresh=40", "only-if-cached", "no-store"]
+)
+SAID = st.sampled_from(
+    [
+        "max-age=60",
+        "max-age=0",
+        "no-cache, max-age=60",
+        "no-store",
+        "private, max-age=60",
+        "s-maxage=5, max-age=60",
+    ]
+)
+
+
+@given(SAID, ODD, st.floats(-5, 120), st.booleans(), st.sampled_from(["GET", "HEAD", "POST"]), st.booleans())
+def test_a_quick_hit_is_what_the_policy_says(
+    said: str, wished: str | None, later: float, has_identity: bool, method: str, is_named: bool
+) -> None:
+    """The same response as without the shortcut, or none."""
+
+    async def scenario() -> None:
+        at = Setting(lambda request: answer(said, vary="", age="3"))
+        await at.send(ttl=60)
+        at.clock.now += later
+        request = Request(method, URL, extensions={"ttl": 30} if is_named else None)
+        if wished is not None:
+            request.headers["Cache-Control"] = wished
+        if has_identity:
+            request.headers["Authorization"] = "alice"
+        quick = at.cache._quick_hit(request)
+        at.cache._quick_hit = lambda request: None  # type: ignore[method-assign]
+        if quick is None:
+            return
+        slow = at.cache.hit(request)
+        assert slow is not None
+        assert (quick.status, quick.content, quick.from_cache) == (slow.status, slow.content, slow.from_cache)
+        assert quick.headers == slow.headers
+
+    asyncio.run(scenario())
+
+
+def test_the_usual_hit_is_a_quick_one() -> None:
+    """So that the comparison above compares something."""
+
+    async def scenario() -> None:
+        at = Setting(lambda request: answer("max-age=60"))
+        assert at.cache._quick_hit(Request("GET", URL)) is None
+        await at.send()
+        assert at.cache._quick_hit(Request("GET", URL)) is not None
 
     run(scenario())

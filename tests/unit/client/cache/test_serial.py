@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
 
 import pytest
@@ -10,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rocket_sup.client.cache.serial import _HEAD, decode, encode
-from rocket_sup.client.cache.stored import Catalogue, Moments, Variant, stored_response
-from tests.unit.client.cache.exchanges import NOW, stored
+from rocket_sup.client.cache.stored import Catalogue, Heuristic, Moments, Variant, stored_response
+from tests.unit.client.cache.exchanges import NOW, date, stored
 
 LATIN = st.text(st.characters(max_codepoint=255), max_size=20)
 VALUES = st.tuples(LATIN, st.one_of(st.none(), LATIN))
@@ -50,7 +49,9 @@ def test_a_response_comes_back_as_it_was(
 
 def test_a_lifetime_that_was_guessed_comes_back() -> None:
     """Another process guesses otherwise, but not about this one."""
-    record = dataclasses.replace(stored(), lifetime_s=17.5)
+    fields = (("Last-Modified", date(-1000)),)
+    moments = Moments(NOW, NOW)
+    record = stored_response(200, fields, b"", method="GET", moments=moments, heuristic=Heuristic(0.5, 60))
 
     assert record == decode(encode(record))
 

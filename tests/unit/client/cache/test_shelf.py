@@ -66,7 +66,7 @@ class Clock:
 def far(store: MemoryStore, clock: Clock | None = None) -> Shelf:
     """A shelf that does not know that its store is in memory."""
     shelf = Shelf(store, Policy(), clock=clock or Clock())
-    shelf._memory = None
+    shelf.memory = None
     return shelf
 
 

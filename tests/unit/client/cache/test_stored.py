@@ -11,6 +11,7 @@ from rocket_sup.client.cache.stored import (
     Catalogue,
     Heuristic,
     Moments,
+    Stored,
     Variant,
     storable_fields,
     stored_response,
@@ -141,12 +142,28 @@ def test_a_clock_that_is_set_back_does_not_make_younger_than_received() -> None:
 
 
 def test_what_every_use_needs_is_there() -> None:
-    """Validators, date, and the fields without Age."""
+    """Validators, date, the fields without Age as they stand on the wire, and until when it is fresh."""
     found = stored("max-age=1", age="3", etag='"x"', last_modified=date(-5), date=date(-1))
 
     assert ('"x"', date(-5), NOW - 1) == (found.etag, found.last_modified, found.date_s)
-    assert "age" not in dict(found.served)
+    assert b'\r\netag: "x"' in found.block
+    assert b"\r\nage:" not in found.block
     assert "age" in headers(**dict(found.fields))
+    assert NOW - 2 == found.fresh_until
+    assert stored(x="\u20ac").block == b"\r\nx: ?"
+
+
+@pytest.mark.parametrize(
+    "special",
+    [
+        stored("max-age=60", is_forced=True),
+        stored("max-age=60, no-cache"),
+        stored("max-age=60", selecting=(("x", "1"),)),
+    ],
+)
+def test_what_does_not_serve_any_request_is_never_simply_fresh(special: Stored) -> None:
+    """It is always looked at closely."""
+    assert special.fresh_until < 0
 
 
 def test_cost_grows_with_what_is_kept() -> None:
