@@ -176,6 +176,30 @@ class Request:
         match = search.search(self.fields)
         return match[1].decode("latin-1").rstrip("\t ") if match is not None else default
 
+    def wsgi_environ(self, base: dict[str, Any], content: object) -> dict[str, Any]:
+        """Make the environ of a WSGI application for this request; its path is still encoded.
+
+        Args:
+            base: what the field lines say, and every key: nothing grows here.
+            content: `wsgi.input`.
+        """
+        environ = base.copy()
+        environ["REQUEST_METHOD"] = self.method
+        environ["REQUEST_URI"] = environ["RAW_URI"] = self.target
+        environ["PATH_INFO"] = self.path
+        environ["QUERY_STRING"] = self.query_string
+        if self.http_version == "1.0":
+            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+        environ["wsgi.input"] = content
+        client = self.client
+        if isinstance(client, tuple):
+            environ["REMOTE_ADDR"] = client[0]
+            environ["REMOTE_PORT"] = str(client[1])
+        else:
+            environ["REMOTE_ADDR"] = client
+            del environ["REMOTE_PORT"]
+        return environ
+
     def asgi_headers(self) -> list[tuple[bytes, bytes]]:
         """List all header fields as ASGI has them: names in lower case, values as received."""
         return [(name.lower(), value.rstrip(b"\t ")) for name, value in _ASGI_PAIRS.findall(self.fields)]

@@ -82,25 +82,11 @@ class Environs:
         known = self._known.get(fields)
         if known is None:
             known = self._learn(fields)
-        client, target = request.client, request.target
-        environ = known.copy()  # has every key already: nothing grows below
-        environ["REQUEST_METHOD"] = request.method
-        environ["REQUEST_URI"] = environ["RAW_URI"] = target
-        if target.startswith("/") and not self._root and "%" not in target and "?" not in target:
-            environ["PATH_INFO"] = target
-        else:
-            environ["PATH_INFO"] = self._path_info(request.path)
-            environ["QUERY_STRING"] = request.query_string
-        if request.http_version == "1.0":
-            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-        environ["wsgi.input"] = content
-        if isinstance(client, tuple):
-            environ["REMOTE_ADDR"] = client[0]
-            environ["REMOTE_PORT"] = str(client[1])
-        else:
-            environ["REMOTE_ADDR"] = client
-            del environ["REMOTE_PORT"]
-        origin = getattr(request, "forwarded", None)  # a native request has it when it was set
+        environ = request.wsgi_environ(known, content)
+        path = environ["PATH_INFO"]
+        if self._root or "%" in path:
+            environ["PATH_INFO"] = self._path_info(path)
+        origin = request.forwarded
         if origin is not None:
             environ["wsgi.url_scheme"] = origin.scheme or "http"
             if origin.host is not None:

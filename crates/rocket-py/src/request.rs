@@ -166,6 +166,13 @@ impl Request {
         }
     }
 
+    /// The client's address, if a trusted proxy has named another than the connection's.
+    pub fn announced_host(&self, py: Python<'_>) -> Option<String> {
+        self.forwarded.get(py)?;
+        let client = self.client.get(py)?.cast_into::<PyTuple>().ok()?;
+        client.get_item(0).ok()?.extract().ok()
+    }
+
     /// Give it its content.
     pub fn set_content(&self, body: Bound<'_, PyBytes>) {
         self.body.set(body.into_any());
@@ -362,6 +369,39 @@ impl Request {
         scope.set_item(intern!(py, "headers"), self.asgi_headers(py)?)?;
         scope.set_item(intern!(py, "client"), client)?;
         Ok(scope)
+    }
+
+    /// The environ of a WSGI application, of which `base` has what the field lines say and every key; the path
+    /// is still encoded.
+    fn wsgi_environ<'py>(
+        &self,
+        py: Python<'py>,
+        base: &Bound<'py, PyDict>,
+        content: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let environ = base.copy()?;
+        let target = self.target(py)?;
+        environ.set_item(intern!(py, "REQUEST_METHOD"), self.method(py)?)?;
+        environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
+        environ.set_item(intern!(py, "RAW_URI"), target)?;
+        environ.set_item(intern!(py, "PATH_INFO"), self.path(py)?)?;
+        environ.set_item(intern!(py, "QUERY_STRING"), self.query_string(py)?)?;
+        if self.head().minor == 0 {
+            environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.0"))?;
+        }
+        environ.set_item(intern!(py, "wsgi.input"), content)?;
+        let client = self.client(py)?;
+        match client.as_ref().and_then(|client| client.cast::<PyTuple>().ok()) {
+            Some(address) => {
+                environ.set_item(intern!(py, "REMOTE_ADDR"), address.get_item(0)?)?;
+                environ.set_item(intern!(py, "REMOTE_PORT"), address.get_item(1)?.str()?)?;
+            }
+            None => {
+                environ.set_item(intern!(py, "REMOTE_ADDR"), client)?;
+                environ.del_item(intern!(py, "REMOTE_PORT"))?;
+            }
+        }
+        Ok(environ)
     }
 
     #[getter]
