@@ -90,7 +90,8 @@ impl PyApp {
         if let Some(journal) = &self.journal {
             let request = request.map(|request| request.get());
             let announced = request.and_then(|request| request.announced_host(py));
-            let host = announced.as_deref().unwrap_or_else(|| guest.host.get_or_init(|| guest.client.host(py)));
+            let host =
+                announced.as_deref().unwrap_or_else(|| guest.host.get_or_init(|| guest.client.host(py)));
             let full = journal.borrow_mut().append(host, request, status, content, duration_s);
             if full {
                 let told = self.desk.call_method0(py, intern!(py, "flush_log"));
