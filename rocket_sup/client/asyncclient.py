@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final, TypedDict, Unpack
 
 from rocket_sup.client.auth import Auth, Basic, auth_of
+from rocket_sup.client.bulk import Bulk, BulkOptions, Item, Items
 from rocket_sup.client.content import Content, Data, Files, encode_content
 from rocket_sup.client.cookies import CookieJar
 from rocket_sup.client.decoding import ACCEPT_ENCODING
@@ -109,6 +110,7 @@ class AsyncClient:
         base_url = settings.get("base_url", "")
         self._base_url = Url(base_url) if base_url else None
         self._timeout = Timeout.of(settings["timeout"]) if "timeout" in settings else DEFAULT_TIMEOUT
+        self._bulk_timeout = self._timeout.without_pool()
         self._limits = settings.get("limits", DEFAULT_LIMITS)
         self._auth = auth_of(settings.get("auth"))
         self._follows = settings.get("follow_redirects", True)
@@ -260,6 +262,26 @@ class AsyncClient:
             if said is not None:
                 await said
 
+    def map(self, requests: Items, **options: Unpack[BulkOptions]) -> Bulk:
+        """Send many requests; an async iterator of responses and errors, as they finish.
+
+        Args:
+            requests: URLs, which are asked for with GET, or requests; any iterator or async iterator.
+            options: as `Bulk` has them: concurrency, per_host, ordered, progress.
+
+        Returns: outcomes: a `Response`, whose `extensions["item"]` is what it answers, or a `ClientError`,
+            whose `item` is that. `report` has the numbers.
+        """
+        return Bulk(self._prepare, self.send, requests, **options)
+
+    def _prepare(self, item: Item) -> Request:
+        """Make a request of an item; how long it may wait for a connection is the bulk's affair."""
+        if isinstance(item, Request):
+            return item
+        request = self.build_request("GET", item)
+        request.timeout = self._bulk_timeout
+        return request
+
     async def get(self, url: str | Url, **options: Unpack[Options]) -> Response:
         """Send a GET."""
         return await self.send(self.build_request("GET", url, **options))
@@ -322,7 +344,7 @@ class AsyncClient:
     def _address(self, url: str | Url) -> Url:
         if isinstance(url, Url):
             return url
-        if self._base_url is None or url.startswith(("http://", "https://")):
+        if self._base_url is None or "://" in url.partition("?")[0]:
             return Url(url)
         base = str(self._base_url)
         return Url(base if not url else f"{base.rstrip('/')}/{url.lstrip('/')}")

@@ -20,11 +20,13 @@ class ClientError(RocketError):
 
     Attributes:
         request: what was being asked, where that is known.
+        item: in a bulk, what the request was made of.
     """
 
     def __init__(self, message: str, *, request: Request | None = None) -> None:
         super().__init__(message)
         self.request = request
+        self.item: object = None
 
 
 class UrlError(ClientError, ValueError):

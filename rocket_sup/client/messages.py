@@ -131,7 +131,8 @@ class Response:
         elapsed: where the time went.
         stream: the content in pieces while it was not read, else None.
         trailers: fields after the content, once it was read.
-        extensions: what a layer has to say about it; `upgraded` is the connection after CONNECT or 101.
+        extensions: what a layer has to say about it; `upgraded` is the connection after CONNECT or 101,
+            `item` what the request of a bulk was made of.
     """
 
     __slots__ = (

@@ -43,6 +43,10 @@ class Timeout:
                 raise ValueError(f"timeout {name} is {value}, must be greater than 0, or None")
             object.__setattr__(self, name, value)
 
+    def without_pool(self) -> Timeout:
+        """The same, but waiting for a connection as long as it takes."""
+        return Timeout(connect=self.connect, read=self.read, write=self.write, pool=None, total=self.total)
+
     @classmethod
     def of(cls, value: Timeout | float | None) -> Timeout:
         """Read what a caller wrote: one number is a limit for every phase, None is no limit at all."""

@@ -6,12 +6,14 @@ share; any number of threads may use one client. The pool, cookies and caches ar
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from types import TracebackType
-from typing import TypeVar, Unpack
+from typing import Final, TypeVar, Unpack
 
 from rocket_sup.client.asyncclient import AsyncClient, Options, Settings
+from rocket_sup.client.bulk import Bulk, BulkOptions, Feed, Item, Outcome
 from rocket_sup.client.cookies import CookieJar
 from rocket_sup.client.errors import BodyConsumed
 from rocket_sup.client.lines import LineSplitter
@@ -21,6 +23,7 @@ from rocket_sup.client.urls import Url
 from rocket_sup.http.headers import Headers
 
 T = TypeVar("T")
+_BATCH: Final = 256  # requests that go to the loop at once: one change of threads for all of them
 
 
 class StreamedResponse(Response):
@@ -86,6 +89,43 @@ class StreamedResponse(Response):
         self.elapsed = self._inner.elapsed
 
 
+class Outcomes:
+    """The outcomes of a bulk, for a thread.
+
+    Attributes:
+        report: numbers, while it runs and afterwards.
+    """
+
+    def __init__(self, client: AsyncClient, requests: Iterable[Item], options: BulkOptions) -> None:
+        self._feed = Feed()
+        self._requests = requests
+        self._window = 2 * options.get("concurrency", 100)
+        self._bulk = run(_make_bulk(client, self._feed, options))
+        self.report = self._bulk.report
+
+    def __iter__(self) -> Iterator[Outcome]:
+        items = iter(self._requests)
+        under_way = 0
+        is_ended = False
+        try:
+            while True:
+                batch = list(islice(items, min(_BATCH, self._window - under_way))) if not is_ended else []
+                is_full = under_way + len(batch) >= self._window
+                is_ended = is_ended or (not is_full and len(batch) < _BATCH)
+                under_way += len(batch)
+                outcomes = run(self._swap(batch, is_ended, waits=is_full or is_ended))
+                under_way -= len(outcomes)
+                yield from outcomes
+                if is_ended and not outcomes:
+                    return
+        finally:
+            run(self._bulk.close())
+
+    async def _swap(self, batch: list[Item], is_last: bool, *, waits: bool) -> list[Outcome]:
+        self._feed.put(batch, is_last=is_last)
+        return await self._bulk.take(waits=waits)
+
+
 class Client:
     """An HTTP client; `with` closes it, with its connections."""
 
@@ -135,6 +175,13 @@ class Client:
         """Send a request that was built before, and return its answer, whole."""
         return run(self._client.send(request))
 
+    def map(self, requests: Iterable[Item], **options: Unpack[BulkOptions]) -> Outcomes:
+        """Send many requests; an iterator of responses and errors, as they finish.
+
+        The iterator of requests runs in the thread that takes the outcomes. `AsyncClient.map` says the rest.
+        """
+        return Outcomes(self._client, requests, options)
+
     def get(self, url: str | Url, **options: Unpack[Options]) -> Response:
         """Send a GET."""
         return self.request("GET", url, **options)
@@ -182,6 +229,10 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+async def _make_bulk(client: AsyncClient, feed: Feed, options: BulkOptions) -> Bulk:
+    return client.map(feed, **options)
 
 
 async def _next(pieces: AsyncIterator[T]) -> T | None:

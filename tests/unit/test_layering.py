@@ -57,7 +57,7 @@ COLUMNS = {
         " client.answer_head client.answer_reader client.request_head client.streams client.deadlines"
         " client.http1 client.pool client.resolving client.tls client.dial client.wire client.decoding"
         " client.content client.asyncclient client.redirects client.cookies client.auth client.retries"
-        " client.loopthread client.syncclient"
+        " client.loopthread client.syncclient client.bulk client.bulkreport"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
