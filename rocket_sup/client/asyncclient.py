@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import time
 from types import TracebackType
-from typing import Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from rocket_sup.client.auth import Auth, Basic, auth_of
 from rocket_sup.client.bulk import Bulk, BulkOptions, Item, Items
@@ -28,6 +28,9 @@ from rocket_sup.client.transport import Transport
 from rocket_sup.client.urls import Params, Url
 from rocket_sup.client.wire import Wire
 from rocket_sup.http.headers import Headers, HeaderSource
+
+if TYPE_CHECKING:
+    from rocket_sup.client.cache.store import Store
 
 USER_AGENT: Final = "rocket-sup"
 
@@ -85,6 +88,7 @@ class Settings(TypedDict, total=False):
         hooks: functions to call with each request before it is sent ("request") and each response as it
             comes ("response"), redirects included; plain or async.
         transport: what sends, instead of connections of the client's own.
+        cache: where answers are kept that may be used again (RFC 9111); closed by who made it.
     """
 
     base_url: str
@@ -100,6 +104,7 @@ class Settings(TypedDict, total=False):
     decompress: bool
     hooks: Mapping[str, Sequence[Hook]]
     transport: Transport
+    cache: Store | None
 
 
 class AsyncClient:
@@ -230,7 +235,8 @@ class AsyncClient:
             if self._hooks:
                 await self._tell("request", request)
             response = await self._transport.send(request)
-            if response.has_cookies:
+            # What a cache has is from before: the jar may have newer ones by now, or be another's.
+            if response.has_cookies and not response.from_cache:
                 for line in response.headers.get_all("set-cookie"):
                     self.cookies.store(request.url, line)
             if self._hooks:
@@ -351,7 +357,7 @@ class AsyncClient:
 
 
 def _transport_of(settings: Settings) -> Transport:
-    """What sends: the caller's transport, or connections of our own, tried again if that was asked for."""
+    """What sends: the caller's transport, or connections of our own; tried again and cached if asked for."""
     transport: Transport | None = settings.get("transport")
     if transport is None:
         transport = Wire(
@@ -361,7 +367,15 @@ def _transport_of(settings: Settings) -> Transport:
             decompress=settings.get("decompress", True),
         )
     retry = settings.get("retry")
-    return transport if retry is None else RetryTransport(transport, retry)
+    if retry is not None:
+        transport = RetryTransport(transport, retry)
+    cache = settings.get("cache")
+    if cache is None:
+        return transport
+    # Here, as its modules take half as long again to load as all others of a client.
+    from rocket_sup.client.cache.layer import CachingTransport
+
+    return CachingTransport(transport, cache)
 
 
 def _update(headers: Headers, source: HeaderSource | Headers) -> None:

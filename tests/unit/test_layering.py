@@ -121,6 +121,7 @@ LIGHT = ("supervisor", "listener")
 HEAVY_MODULES = {"asyncio", "uvloop", "httptools", "psutil", "concurrent.futures", "rocket_sup.connection"}
 # Imports inside a function, each with its reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
+    ("client.asyncclient", "client.cache.layer"): "only clients that have a cache wait for its modules",
     ("route", "streamed"): "it knows the event loop, which the Supervisor never loads",
     ("checking", "application"): "only the child loads the wire, and what it adapts applications with",
     ("cli", "acceptor"): "the Listener loads the wire once, before its first fork; the Supervisor never does",

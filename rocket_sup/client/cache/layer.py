@@ -169,6 +169,11 @@ class CachingTransport:
         if self._own_store is not None:
             await self._own_store.close()
 
+    @property
+    def open_connections(self) -> int:
+        """Those of the transport inside."""
+        return int(getattr(self._inner, "open_connections", 0))
+
     def statistics(self) -> CacheStatistics:
         """What it did so far."""
         found = copy.copy(self._counts)
