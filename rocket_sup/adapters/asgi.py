@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMa
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
-from rocket_sup.adapters.asgi_exchange import ClientDisconnected, Event, HttpExchange
+from rocket_sup.adapters.asgi_exchange import ClientDisconnected, Event, HttpExchange, Phase
 from rocket_sup.adapters.asgi_websocket import WEBSOCKET_SCOPE, converse
 from rocket_sup.adapters.lifespan import Lifespan, LifespanMode
 from rocket_sup.conduit import Conduit
@@ -43,6 +43,7 @@ ServerAddress = tuple[str, int | None]
 # Shared by all scopes: the specification gives applications a dictionary, and no reason to write into it.
 _LISTENS: Final = {"version": "3.0", "spec_version": "2.3"}
 _SENDS: Final = {"version": "3.0", "spec_version": "2.4"}
+_NEW, _WHOLE, _DONE = Phase.NEW, Phase.WHOLE, Phase.DONE
 _Coroutine: Final = types.CoroutineType
 _LISTENING: Final = frozenset({"GET", "HEAD"})
 _HTTP_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
@@ -112,7 +113,12 @@ class _Site:
         """Run the application for one request; a route's handler that takes the conduit."""
         if request.get_header("upgrade") is not None and _asks_for_websocket(request):
             return await self._serve_websocket(request, conduit)
-        exchange = HttpExchange(request, conduit)
+        exchange = HttpExchange()
+        exchange.request = request
+        exchange.conduit = conduit
+        exchange.phase = _NEW
+        exchange.is_attached = exchange.is_gone = False
+        exchange.is_stepping = True
         base = self._listens if request.method in _LISTENING else self._sends
         scope = request.asgi_scope(base, self._outer_path)
         scope["state"] = self.state.copy()
@@ -125,6 +131,9 @@ class _Site:
             try:
                 waits_for = running.send(None)
             except StopIteration:
+                if exchange.phase is _WHOLE:  # as `conclude`, which would be one more call
+                    exchange.phase = _DONE
+                    return exchange.answer
                 return exchange.conclude()
             await _go_on(running, waits_for, exchange)
         except BaseException as error:

@@ -54,17 +54,49 @@ _NEW, _STARTED, _STREAMED, _TRAILED, _WHOLE, _DONE = Phase
 class HttpExchange:
     """See the module's docstring; it is the conduit's `Receiver` once something was asked of that.
 
+    It has no constructor: to call one costs as much as everything else that most exchanges do. Whoever makes
+    it sets the public attributes; what only content, pieces and trailers need is set when there are any.
+
     Attributes:
+        request, conduit: what is served.
+        phase: how far the answer is; NEW at first.
+        answer: once it is WHOLE.
+        is_attached: the conduit was asked for something; False at first.
+        is_gone: the client is; False at first.
         is_stepping: the application's own coroutine runs, and whoever runs it will look at the answer. What
-            its other tasks send has to leave by itself.
+            its other tasks send has to leave by itself. True at first.
     """
 
-    # What has a default here costs nothing before it is used: most exchanges use little of it.
-    is_stepping = True
-    _phase = Phase.NEW
-    _is_attached = False
-    _is_gone = False
-    _answer: Answer
+    __slots__ = (
+        "_fields",
+        "_has_left",
+        "_has_trailers",
+        "_held_bytes",
+        "_is_content_whole",
+        "_is_end_told",
+        "_is_full",
+        "_is_paused",
+        "_pieces",
+        "_status",
+        "_stream",
+        "_trailers",
+        "_waiting",
+        "answer",
+        "conduit",
+        "is_attached",
+        "is_gone",
+        "is_stepping",
+        "phase",
+        "request",
+    )
+
+    request: Request
+    conduit: Conduit
+    phase: Phase
+    is_attached: bool
+    is_gone: bool
+    is_stepping: bool
+    answer: Answer
     _fields: Fields
     _has_trailers: bool
     _is_content_whole: bool
@@ -73,11 +105,6 @@ class HttpExchange:
     _is_paused: bool
     _status: int
     _stream: StreamedAnswer
-
-    def __init__(self, request: Request, conduit: Conduit) -> None:
-        """Prepare."""
-        self._request = request
-        self._conduit = conduit
 
     # --- what the application calls
 
@@ -90,26 +117,37 @@ class HttpExchange:
         """
         kind = message["type"]
         if kind == "http.response.body":
-            if self._phase is _STARTED and not self._has_trailers and not message.get("more_body", False):
-                self._answer_with(message.get("body", b""))
+            if self.phase is _STARTED and not self._has_trailers and not message.get("more_body", False):
+                # Most answers end here, and this is written out for them.
+                body = message.get("body", b"")
+                if type(body) is not bytes:
+                    body = _bytes_of(body)
+                fields = self._fields
+                answer = Answer(self._status, fields.lines, body)
+                if not fields.is_plain or self._status in _WITHOUT_CONTENT:
+                    self._adjust(answer, fields)
+                self.answer = answer
+                self.phase = _WHOLE
+                if self.is_attached or not self.is_stepping:
+                    self._on_whole()
                 return
-        elif kind == "http.response.start" and self._phase is _NEW:
+        elif kind == "http.response.start" and self.phase is _NEW:
             status = message["status"]
             if type(status) is not int or not 200 <= status <= 999:
                 status = _checked(status)
             self._fields = judge(message.get("headers", ()))
             self._status = status
             self._has_trailers = message.get("trailers", False)
-            self._phase = _STARTED
+            self.phase = _STARTED
             return
         await self._send_other(kind, message)
 
     async def receive(self) -> Event:
         """Wait for content, and after it for the client to leave."""
-        if self._phase >= _WHOLE:
+        if self.phase >= _WHOLE:
             return {"type": "http.disconnect"}
         self._attach()
-        while not self._is_gone and self._phase < _WHOLE:
+        while not self.is_gone and self.phase < _WHOLE:
             if self._pieces or (self._is_content_whole and not self._is_end_told):
                 content = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
                 self._pieces.clear()
@@ -120,7 +158,7 @@ class HttpExchange:
                 break
             if self._is_paused:
                 self._is_paused = False
-                self._conduit.resume_reading()
+                self.conduit.resume_reading()
             else:
                 await self._wait()
         return {"type": "http.disconnect"}
@@ -134,19 +172,19 @@ class HttpExchange:
         Raises:
             LocalProtocolError: it has returned too early.
         """
-        if self._phase is _WHOLE:
-            self._phase = _DONE
-            return self._answer
-        if self._phase is _DONE or self._is_gone:
+        if self.phase is _WHOLE:
+            self.phase = _DONE
+            return self.answer
+        if self.phase is _DONE or self.is_gone:
             return None
-        what = "starting" if self._phase is _NEW else "completing"
+        what = "starting" if self.phase is _NEW else "completing"
         raise LocalProtocolError(f"the ASGI application returned without {what} its response")
 
     def flush(self) -> None:
         """Write a whole answer that nobody has; without one, do nothing."""
-        if self._phase is _WHOLE:
-            self._phase = _DONE
-            self._write_whole(self._answer)
+        if self.phase is _WHOLE:
+            self.phase = _DONE
+            self._write_whole(self.answer)
 
     # --- what the conduit calls
 
@@ -156,7 +194,7 @@ class HttpExchange:
         self._held_bytes += len(data)
         if self._held_bytes >= _HELD_BYTES and not self._is_paused:
             self._is_paused = True
-            self._conduit.pause_reading()
+            self.conduit.pause_reading()
         self._wake()
 
     def on_content_end(self, trailers: bytes) -> None:
@@ -167,8 +205,8 @@ class HttpExchange:
 
     def on_content_error(self, error: RemoteProtocolError) -> None:
         """Answer in the application's place, which can only be told that the client has left."""
-        if self._phase <= _STARTED:
-            self._phase = _DONE
+        if self.phase <= _STARTED:
+            self.phase = _DONE
             answer = refusal(error.status, str(error))
             answer.closes = True
             self._write_whole(answer)
@@ -183,41 +221,39 @@ class HttpExchange:
         """Take the client for gone, unless it had said that nothing would follow: it may only have closed
         its side.
         """
-        self._has_left = self._conduit.keep_alive
+        self._has_left = self.conduit.keep_alive
         self._wake()
 
     def on_gone(self, error: Exception | None) -> None:
         """See `Receiver`."""
-        self._is_gone = True
+        self.is_gone = True
         self._wake()
 
     # --- answers
 
-    def _answer_with(self, body: Any) -> None:
-        """Keep an answer that is whole."""
-        fields, status = self._fields, self._status
-        content = body if type(body) is bytes else _bytes_of(body)
-        if status in _WITHOUT_CONTENT:
-            content = b""
-        answer = Answer(status, fields.lines, content)
-        if not fields.is_plain:
-            answer.closes = fields.closes
-            answer.has_date = fields.has_date
-            if fields.length not in (-1, len(content)):
-                if self._request.method != "HEAD" and status not in _WITHOUT_CONTENT:
-                    raise LocalProtocolError(
-                        f"the content is {len(content)} bytes, its Content-Length {fields.length}"
-                    )
-                answer.length = fields.length
-        self._answer = answer
-        self._phase = _WHOLE
+    def _adjust(self, answer: Answer, fields: Fields) -> None:
+        """Heed what a header section says that is no plain one."""
+        answer.closes = fields.closes
+        answer.has_date = fields.has_date
+        has_content = answer.status not in _WITHOUT_CONTENT
+        if not has_content:
+            answer.body = b""
+        if fields.length not in (-1, len(answer.body)):
+            if has_content and self.request.method != "HEAD":
+                raise LocalProtocolError(
+                    f"the content is {len(answer.body)} bytes, its Content-Length {fields.length}"
+                )
+            answer.length = fields.length
+
+    def _on_whole(self) -> None:
+        """Tell those who have to know that an answer is whole."""
         if not self.is_stepping:
             self.flush()
-        if self._is_attached:
+        if self.is_attached:
             self._wake()
 
     def _write_whole(self, answer: Answer) -> None:
-        conduit, request = self._conduit, self._request
+        conduit, request = self.conduit, self.request
         conduit.begin()
         is_kept = conduit.keep_alive and not answer.closes
         is_head = request.method == "HEAD"
@@ -241,9 +277,9 @@ class HttpExchange:
     # --- events that are no part of a whole answer
 
     async def _send_other(self, kind: str, message: Event) -> None:
-        if self._is_gone:
+        if self.is_gone:
             raise ClientDisconnected("the client has left")
-        phase = self._phase
+        phase = self.phase
         is_due = phase in (_STARTED, _STREAMED)
         if kind == "http.response.body" and is_due:
             await self._send_content(_bytes_of(message.get("body", b"")), message)
@@ -308,48 +344,48 @@ class HttpExchange:
     def _send_trailers(self, message: Event) -> None:
         self._trailers += judge(message.get("headers", ())).lines
         if not message.get("more_trailers", False):
-            self._phase = _DONE
+            self.phase = _DONE
             self._stream.end(self._trailers if self._stream.is_chunked and self._takes_trailers() else b"")
             self._wake()
 
     def _send_hint(self, links: Any) -> None:
         """Write an interim answer (RFC 8297), which HTTP/1.0 does not know."""
         lines = judge([(b"link", link) for link in links]).lines
-        if self._request.http_version != "1.0":
-            self._conduit.write(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
+        if self.request.http_version != "1.0":
+            self.conduit.write(b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % lines)
 
     def _begun(self) -> StreamedAnswer:
         """Begin to answer in pieces, if that was not done."""
-        if self._phase is _STARTED:
+        if self.phase is _STARTED:
             self._attach()
-            self._phase = _STREAMED
+            self.phase = _STREAMED
             self._trailers = b""
             has_trailers = self._has_trailers and self._takes_trailers()
             self._stream = StreamedAnswer(
-                self._request, self._conduit, self._status, self._fields, has_trailers=has_trailers
+                self.request, self.conduit, self._status, self._fields, has_trailers=has_trailers
             )
         return self._stream
 
     def _end(self, stream: StreamedAnswer) -> None:
         """The content is whole."""
         if self._has_trailers:
-            self._phase = _TRAILED
+            self.phase = _TRAILED
             return
         stream.end()
-        self._phase = _DONE
+        self.phase = _DONE
         self._wake()
 
     def _takes_trailers(self) -> bool:
         """The client says that it reads trailers (RFC 9110 §10.1.4)."""
-        wishes = self._request.get_header("te", "").lower()
+        wishes = self.request.get_header("te", "").lower()
         return "trailers" in [wish.strip() for wish in wishes.split(",")]
 
     # --- waiting
 
     def _attach(self) -> None:
-        if self._is_attached:
+        if self.is_attached:
             return
-        self._is_attached = True
+        self.is_attached = True
         self._pieces: list[bytes] = []
         self._held_bytes = 0
         self._is_content_whole = False
@@ -357,7 +393,7 @@ class HttpExchange:
         self._is_paused = True  # nothing is read before somebody wants it
         self._has_left = False
         self._waiting: list[asyncio.Future[None]] = []
-        self._conduit.attach(self)
+        self.conduit.attach(self)
 
     async def _wait(self) -> None:
         """Wait until the conduit has news, or the answer is whole; several tasks may."""
@@ -373,9 +409,9 @@ class HttpExchange:
 
     async def _wait_for_room(self) -> None:
         """Wait until everything is sent that `_is_full` was set for."""
-        while self._is_full and not self._is_gone:
+        while self._is_full and not self.is_gone:
             await self._wait()
-        if self._is_gone:
+        if self.is_gone:
             raise ClientDisconnected("the client has left")
 
 
