@@ -131,12 +131,6 @@ def _proxy(config: Config) -> Iterator[Finding]:
                 ipaddress.ip_network(entry)
             except ValueError as error:
                 yield "proxy.trusted", f'"{entry}" is no address and no network, nor "unix" or "*": {error}'
-    if config.proxy.protocol and config.server.engine not in ("auto", "python"):
-        yield (
-            "proxy.protocol",
-            f'is spoken by the portable engine only; server.engine is "{config.server.engine}",'
-            ' write "auto" or "python"',
-        )
     if config.proxy.host and config.proxy.family == "off":
         yield "proxy.host", "means nothing while proxy.headers says that no fields are read"
 

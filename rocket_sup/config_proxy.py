@@ -43,8 +43,7 @@ class ProxyConfig:
     protocol: bool = option(
         False,
         Kind.BOOLEAN,
-        "Trusted peers begin each connection with the PROXY protocol, version 1 or 2; served by the portable"
-        " engine.",
+        "Trusted peers begin each connection with the PROXY protocol, version 1 or 2.",
         flags=("--proxy-protocol",),
     )
 

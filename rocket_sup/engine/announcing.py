@@ -1,97 +1,136 @@
-"""Connections of the portable engine that begin with the PROXY protocol.
+"""Connections that begin with the PROXY protocol: held back until it is known whose they are.
 
-A trusted peer's transport first has an `Announcing`, which reads the preamble and then makes way for the
-`Connection`, as if the client had connected itself. Nobody else's has: whoever is not trusted is an ordinary
-client, whose preamble would be no request.
+The preamble of a trusted peer is looked at in the socket's own queue, and taken from there when it is whole,
+to the byte; what follows is the client's, and served by the engine as if he had connected himself. So every
+engine speaks it. Nobody else is looked at: whoever is not trusted is an ordinary client, whose preamble would
+be no request.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+import socket
+from collections.abc import Callable
+from typing import Final
 
+from rocket_sup.engine.contract import WireBrief
 from rocket_sup.errors import RemoteProtocolError
 from rocket_sup.hooks import Client, host_of
-from rocket_sup.http.preamble import read_preamble
+from rocket_sup.http.forwarded import TrustedPeers
+from rocket_sup.http.preamble import LONGEST, read_preamble
+from rocket_sup.proxy import is_trusted
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rocket_sup.connection import Connection
-    from rocket_sup.service import Service
+# A queue with half a preamble stays readable: it is left alone for this long. It mostly comes in one piece.
+LOOK_AGAIN_S: Final = 0.02
 
 
-class Announcing(asyncio.Protocol):
-    """The beginning of a connection whose client is still to be named."""
+class Announcements:
+    """The connections of one wire whose preamble is not whole yet."""
 
     def __init__(
         self,
-        service: Service,
+        brief: WireBrief,
         *,
-        is_trusted: Callable[[Client], bool],
-        make: Callable[[Client | None], Connection],
-        waiting: set[Announcing],
+        serve: Callable[[socket.socket, Client | None], None],
+        on_gone: Callable[[], None],
     ) -> None:
-        """Wait for a transport.
+        """Hold none yet.
 
         Args:
-            is_trusted: says whether a peer sends a preamble.
-            make: makes the connection of a named client; None is the peer itself.
-            waiting: those that wait; it adds and removes itself.
+            serve: takes a connection with its announced client; None is the peer itself. Raises OSError if
+                it cannot.
+            on_gone: a connection ended before it was served.
         """
-        self._service = service
-        self._is_trusted = is_trusted
-        self._make = make
-        self._waiting = waiting
-        self._received = b""
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)  # from connection_made on
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = brief.loop
+        self._log = brief.log
+        self._first_byte_s = brief.config.timeouts.first_byte
+        self._peers = TrustedPeers(brief.config.proxy.peers)
+        self._serve = serve
+        self._on_gone = on_gone
+        self._timers: dict[socket.socket, list[asyncio.TimerHandle]] = {}  # of each connection that waits
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the preamble, as long as for a first byte."""
-        self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        client: Client = peer if isinstance(peer, tuple) else (peer or "")
-        if not self._is_trusted(client):
-            self._make_way(None, b"")
+    @classmethod
+    def wanted(
+        cls,
+        brief: WireBrief,
+        *,
+        serve: Callable[[socket.socket, Client | None], None],
+        on_gone: Callable[[], None],
+    ) -> Announcements | None:
+        """Make one where the configuration says that trusted peers announce."""
+        return cls(brief, serve=serve, on_gone=on_gone) if brief.config.proxy.protocol else None
+
+    def __len__(self) -> int:
+        return len(self._timers)
+
+    def open(self, sock: socket.socket) -> None:
+        """Take a connection: serve it, or wait for its preamble as long as for a first byte.
+
+        Raises:
+            OSError: it cannot be served; the caller still owns it.
+        """
+        if not is_trusted(self._peers, _peer_of(sock)):
+            self._serve(sock, None)
             return
-        self._waiting.add(self)
-        if self._service.timeouts.first_byte:
-            self._timer = self._service.loop.call_later(self._service.timeouts.first_byte, self.abort)
+        timers = self._timers[sock] = []
+        if self._first_byte_s:
+            timers.append(self._loop.call_later(self._first_byte_s, self._give_up, sock))
+        self._loop.add_reader(sock.fileno(), self._look, sock)
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; those behind the preamble are the client's."""
-        self._received += data
+    def cut(self) -> None:
+        """End all that wait: nobody knows yet for whom they are."""
+        for sock in list(self._timers):
+            self._give_up(sock)
+
+    def _look(self, sock: socket.socket) -> None:
         try:
-            found = read_preamble(self._received)
-        except RemoteProtocolError as error:
-            peer = self._transport.get_extra_info("peername")
-            client = host_of(peer if isinstance(peer, tuple) else "")
-            self._service.log.warning("proxy_protocol_broken", client=client, reason=str(error))
-            self.abort()
+            received = sock.recv(LONGEST, socket.MSG_PEEK)
+            found = read_preamble(received) if received else None
+        except BlockingIOError:
             return
-        if found is not None:
-            self._forget()
-            self._make_way(found.client, self._received[found.end :])
+        except RemoteProtocolError as error:
+            client = host_of(_peer_of(sock))
+            self._log.warning("proxy_protocol_broken", client=client, reason=str(error))
+            self._give_up(sock)
+            return
+        except OSError:
+            self._give_up(sock)
+            return
+        if not received:
+            self._give_up(sock)
+        elif found is None:
+            self._loop.remove_reader(sock.fileno())
+            self._timers[sock][1:] = [self._loop.call_later(LOOK_AGAIN_S, self._look_on, sock)]
+        else:
+            sock.recv(found.end)
+            self._forget(sock)
+            self._hand_over(sock, found.client)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End before there was a client."""
-        self._forget()
-        self._service.on_closed()
+    def _look_on(self, sock: socket.socket) -> None:
+        self._loop.add_reader(sock.fileno(), self._look, sock)
 
-    def abort(self) -> None:
-        """Cut it."""
-        self._transport.abort()
+    def _hand_over(self, sock: socket.socket, client: Client | None) -> None:
+        try:
+            self._serve(sock, client)
+        except OSError as error:
+            self._log.warning("connection_not_opened", error=repr(error))
+            sock.close()
+            self._on_gone()
 
-    def _forget(self) -> None:
-        self._waiting.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _forget(self, sock: socket.socket) -> None:
+        for timer in self._timers.pop(sock):
+            timer.cancel()
+        self._loop.remove_reader(sock.fileno())
 
-    def _make_way(self, client: Client | None, rest: bytes) -> None:
-        connection = self._make(client)
-        self._transport.set_protocol(connection)
-        connection.connection_made(self._transport)
-        if rest and not self._transport.is_closing():
-            connection.data_received(rest)
+    def _give_up(self, sock: socket.socket) -> None:
+        self._forget(sock)
+        sock.close()
+        self._on_gone()
+
+
+def _peer_of(sock: socket.socket) -> Client:
+    try:
+        peer = sock.getpeername()
+    except OSError:  # it has left meanwhile
+        return ""
+    return peer if isinstance(peer, tuple) else (peer or "")

@@ -24,10 +24,6 @@ def choose(config: Config) -> Engine:
     wanted, loop = config.server.engine, config.server.loop
     if wanted == "python":
         return PortableEngine(loop, reason="server.engine asks for it")
-    if config.proxy.protocol:
-        if wanted != "auto":
-            raise EngineError(f'server.engine is "{wanted}", which does not speak the PROXY protocol')
-        return PortableEngine(loop, reason="proxy.protocol asks for it")
     module, missing = native.load()
     if module is None:
         if wanted != "auto":

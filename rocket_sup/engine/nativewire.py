@@ -10,6 +10,7 @@ import asyncio
 import socket
 from typing import Any, Final
 
+from rocket_sup.engine.announcing import Announcements
 from rocket_sup.engine.contract import Counts, Doorman, WireBrief
 from rocket_sup.engine.desk import Desk
 from rocket_sup.engine.doorman import NativeDoorman
@@ -40,7 +41,10 @@ class NativeWire:
         self._desk.deliver = self._http.on_thread
         self._places = brief.places
         # Setup hooks decide about a connection before it is served: they are asked where it is handed over.
-        self.doorman: Doorman | None = None if self._desk.has_setup else NativeDoorman(self._http, self._desk)
+        # So is who is announced by a proxy.
+        self._announcements = Announcements.wanted(brief, serve=self._serve, on_gone=self._on_gone)
+        is_asked = self._desk.has_setup or self._announcements is not None
+        self.doorman: Doorman | None = None if is_asked else NativeDoorman(self._http, self._desk)
         self._timer: asyncio.TimerHandle | None = None
         self._is_turning = False
         if brief.access_log is not None:
@@ -95,9 +99,15 @@ class NativeWire:
 
     def open(self, sock: socket.socket) -> None:
         """See `Wire`."""
-        peer: Any = ""
+        if self._announcements is not None:
+            self._announcements.open(sock)
+        else:
+            self._serve(sock, None)
+
+    def _serve(self, sock: socket.socket, announced: Client | None) -> None:
+        peer: Any = announced or ""
         try:
-            peer = sock.getpeername()
+            peer = announced or sock.getpeername()
         except OSError:
             pass  # it has left meanwhile: reading will say so
         client = peer if isinstance(peer, tuple) else (peer or "")
@@ -113,6 +123,10 @@ class NativeWire:
     def _turn_away(self, client: Client) -> None:
         if self._desk.has_teardown:
             self._desk.tear_down(client, "", 0, "")
+        self._on_gone()
+
+    def _on_gone(self) -> None:
+        """Count out a connection that was never served."""
         if self._places is not None:
             self._places.vacate()
         if self.is_telling:
@@ -120,7 +134,8 @@ class NativeWire:
 
     def connection_count(self) -> int:
         """See `Wire`."""
-        return len(self._http)
+        waiting = 0 if self._announcements is None else len(self._announcements)
+        return len(self._http) + waiting
 
     def thread_use(self) -> ThreadUse:
         """See `Wire`."""
@@ -143,11 +158,15 @@ class NativeWire:
     def drain(self) -> None:
         """See `Wire`."""
         self._http.drain()
+        if self._announcements is not None:
+            self._announcements.cut()
         self._desk.sessions.drain()
 
     def abort_all(self) -> None:
         """See `Wire`."""
         self._http.abort_all()
+        if self._announcements is not None:
+            self._announcements.cut()
 
     # --- a loop that is not ours ---
 

@@ -13,10 +13,9 @@ from functools import partial
 from struct import Struct
 
 from rocket_sup.connection import Connection
-from rocket_sup.engine.announcing import Announcing
+from rocket_sup.engine.announcing import Announcements
 from rocket_sup.engine.contract import WireBrief
-from rocket_sup.http.forwarded import TrustedPeers
-from rocket_sup.proxy import is_trusted
+from rocket_sup.hooks import Client
 from rocket_sup.service import Service, Statistics
 
 
@@ -90,14 +89,18 @@ class PortableWire(Service):
         self._on_gone = brief.on_closed
         self._count = 0
         self._opening: set[asyncio.Task[None]] = set()
-        self._announcing: set[Announcing] = set()  # connections whose preamble is not whole yet
-        proxy = brief.config.proxy
-        self._believes = partial(is_trusted, TrustedPeers(proxy.peers)) if proxy.protocol else None
+        self._announcements = Announcements.wanted(brief, serve=self._begin, on_gone=self._on_connection_gone)
 
     def open(self, sock: socket.socket) -> None:
         """Serve a connected, non-blocking socket, which is the wire's from now on; it never refuses."""
         self._count += 1
-        task = self.loop.create_task(self._connect(sock))
+        if self._announcements is not None:
+            self._announcements.open(sock)
+        else:
+            self._begin(sock, None)
+
+    def _begin(self, sock: socket.socket, announced: Client | None) -> None:
+        task = self.loop.create_task(self._connect(sock, announced))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
@@ -113,28 +116,22 @@ class PortableWire(Service):
     def drain(self) -> None:
         """See `Service`; who has not even said for whom it speaks is not waited for."""
         super().drain()
-        self._cut_announcing()
+        if self._announcements is not None:
+            self._announcements.cut()
 
     def abort_all(self) -> None:
         """Cut every connection and cancel what runs for it."""
         super().abort_all()
-        self._cut_announcing()
+        if self._announcements is not None:
+            self._announcements.cut()
 
-    def _cut_announcing(self) -> None:
-        for each in list(self._announcing):
-            each.abort()
-
-    async def _connect(self, sock: socket.socket) -> None:
+    async def _connect(self, sock: socket.socket, announced: Client | None) -> None:
         is_made = False
 
-        def make() -> asyncio.Protocol:
+        def make() -> Connection:
             nonlocal is_made
             is_made = True  # from here on connection_lost will say that it is gone
-            if self._believes is None:
-                return Connection(self)
-            return Announcing(
-                self, is_trusted=self._believes, make=partial(Connection, self), waiting=self._announcing
-            )
+            return Connection(self, announced)
 
         try:
             await self.loop.connect_accepted_socket(make, sock)

@@ -19,6 +19,8 @@ from rocket_sup.errors import RemoteProtocolError
 MAX_LINE: Final = 107  # of version 1, §2.1: "the worst case"
 MAX_BLOCK: Final = 4096  # of version 2, with TLVs; 536 without options is the specification's usual case
 
+LONGEST: Final = 16 + MAX_BLOCK  # bytes of any preamble
+
 _SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _HEADER_BYTES: Final = 16
 _LINE: Final = re.compile(

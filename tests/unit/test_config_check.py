@@ -73,11 +73,6 @@ def test_a_sound_configuration_has_no_findings() -> None:
             "proxy.trusted",
             '"a.example" is no address and no network',
         ),
-        (
-            replace(changed("proxy", protocol=True), server=replace(SOUND.server, engine="epoll")),
-            "proxy.protocol",
-            'server.engine is "epoll"',
-        ),
         (changed("proxy", host=True), "proxy.host", "means nothing while proxy.headers says"),
         (child(name="a b"), "children[0].name", '"a b" is not a name'),
         (child(name=""), "children[0].name", '"" is not a name'),

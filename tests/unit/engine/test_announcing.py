@@ -157,7 +157,7 @@ def test_a_drain_does_not_wait_for_an_announcement(tmp_path: Path) -> None:
     async def ask() -> Any:
         async with Site(tmp_path / "log", ("127.0.0.1",)) as site:
             async with asyncio.timeout(PATIENCE_S):
-                while not site.wire._announcing:  # noqa: ASYNC110 - as above
+                while not site.wire._announcements:  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0)
             site.wire.drain()
             async with asyncio.timeout(PATIENCE_S):

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from rocket_sup.config import Config, ServerConfig
-from rocket_sup.config_proxy import ProxyConfig
 from rocket_sup.engine import native
 from rocket_sup.engine.choice import choose
 from rocket_sup.errors import EngineError
@@ -53,14 +52,3 @@ def test_an_engine_asked_for_by_name_is_not_replaced(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(EngineError, match=f'server.engine is "{wanted}", but the native module is not built'):
         choose(Config(server=ServerConfig(engine=wanted)))
-
-
-def test_the_proxy_protocol_is_spoken_by_the_portable_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` takes it and says why; another engine cannot be had."""
-    monkeypatch.setattr(native, "load", lambda: (WHOLE, ""))
-    engine = choose(Config(proxy=ProxyConfig(protocol=True)))
-
-    assert (engine.name, engine.is_fallback) == ("python", False)
-    assert "proxy.protocol" in engine.reason
-    with pytest.raises(EngineError, match="PROXY protocol"):
-        choose(Config(server=ServerConfig(engine="epoll"), proxy=ProxyConfig(protocol=True)))
