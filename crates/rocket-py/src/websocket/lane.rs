@@ -354,7 +354,7 @@ impl Lane {
     fn wake_reader(&self, py: Python<'_>, wake: Wake) -> PyResult<()> {
         let Some(reader) = self.reader.replace(py, None) else { return Ok(()) };
         match reader.into_bound(py).cast_into::<Receive>() {
-            Ok(reader) => Receive::wake(&reader, wake),
+            Ok(reader) => Receive::wake(reader, wake),
             Err(_) => Ok(()),
         }
     }

@@ -156,7 +156,7 @@ impl Receive {
     ) -> PyResult<()> {
         slf.get().callback.set(callback);
         slf.get().context.set(context);
-        if slf.get().stage.get() == Stage::Waits { Ok(()) } else { Self::call_back(slf, Wake::Soon) }
+        if slf.get().stage.get() == Stage::Waits { Ok(()) } else { Self::call_back(slf.clone(), Wake::Soon) }
     }
 
     fn done(&self) -> bool {
@@ -178,7 +178,7 @@ impl Receive {
         this.stage.set(Stage::Cancelled);
         drop(this.message.replace(slf.py(), msg.map(Bound::unbind)));
         this.lane.get().forget(slf);
-        Self::call_back(slf, Wake::Soon)?;
+        Self::call_back(slf.clone(), Wake::Soon)?;
         Ok(true)
     }
 
@@ -243,7 +243,7 @@ impl Receive {
     ///
     /// # Errors
     /// What the task does not keep to itself.
-    pub fn wake(slf: &Bound<'_, Self>, wake: Wake) -> PyResult<()> {
+    pub fn wake(slf: Bound<'_, Self>, wake: Wake) -> PyResult<()> {
         if slf.get().stage.get() != Stage::Waits {
             return Ok(());
         }
@@ -251,7 +251,7 @@ impl Receive {
         Self::call_back(slf, wake)
     }
 
-    fn call_back(slf: &Bound<'_, Self>, wake: Wake) -> PyResult<()> {
+    fn call_back(slf: Bound<'_, Self>, wake: Wake) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let Some(callback) = this.callback.replace(py, None) else { return Ok(()) };
         let context = this.context.replace(py, None);
@@ -261,6 +261,7 @@ impl Receive {
             Wake::Now => match callback.cast_into_exact::<NativeTask>() {
                 Ok(task) => {
                     drop(context);
+                    drop(slf); // the task's next `receive` may use it again
                     go_on_now(task)
                 }
                 Err(error) => {
@@ -272,7 +273,7 @@ impl Receive {
                 let names = PyDict::new(py);
                 names.set_item(intern!(py, "context"), context)?;
                 let event_loop = this.lane.get().event_loop.bind(py);
-                event_loop.call_method(intern!(py, "call_soon"), (callback, slf), Some(&names)).map(drop)
+                event_loop.call_method(intern!(py, "call_soon"), (callback, &slf), Some(&names)).map(drop)
             }
         }
     }
