@@ -301,7 +301,9 @@ def _with_headers(answer: Answer, media_type: bytes, headers: Headers) -> Answer
             if not answer.body and value.isascii() and value.isdecimal() and len(value) <= 18:
                 answer.length = int(value)
             continue
-        if kind in ("transfer-encoding", "keep-alive", "upgrade"):
+        if kind == "upgrade" and answer.status == 426:  # has to say it (RFC 9110 §15.5.22), and as an option
+            lines.append(b"Connection: Upgrade\r\n")
+        elif kind in ("transfer-encoding", "keep-alive", "upgrade"):
             raise LocalProtocolError(
                 f"field {name!r} belongs to the connection, not to the application (RFC 9110 §7.6.1)"
             )

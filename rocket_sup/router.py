@@ -412,6 +412,7 @@ class Router(Verbs):
                 f"mounted at {prefix or '/'}: a router with hooks of connections or requests; they belong to"
                 " the outermost router"
             )
+        other._join_websockets()
         for route, _ in other._routes:
             included = copy.copy(route)
             included.pattern = prefix + route.pattern

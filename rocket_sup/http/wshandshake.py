@@ -84,8 +84,7 @@ def refuse_plain() -> Refusal:
     return Refusal(426, "this is a WebSocket (RFC 6455 4.2.1)", _UPGRADE)
 
 
-# Who says Upgrade says so in Connection too (RFC 9110 §7.8).
-_UPGRADE: Final = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
+_UPGRADE: Final = (("Upgrade", "websocket"),)
 
 
 def read_handshake(headers: Headers, origins: Iterable[str] | None = None) -> Handshake | Refusal:

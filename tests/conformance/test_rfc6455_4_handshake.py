@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from rocket_sup.request import Request
+from rocket_sup.response import Response
+from rocket_sup.router import Router
+from rocket_sup.streamed import StreamedRequest
 from rocket_sup.websocket import WebSocket
 from tests.conformance.server import Server, get, request
 from tests.conformance.wsclient import ACCEPT, KEY, Socket, Stage, handshake
@@ -219,3 +222,63 @@ def test_9110_7_8_other_requests_have_a_route_of_their_own(serve: Serve) -> None
     assert 200 == client.send(request("HEAD /ws HTTP/1.1")).read(to="HEAD").status
     socket = Socket(client)
     assert (0x81, b"a") == socket.send(1, b"a").read()
+
+
+def test_middleware_around_conversations(serve: Serve) -> None:
+    """It sees the handshake, and may refuse; what it returns after a conversation is nobody's answer."""
+    stage = Stage()
+    seen: list[str] = []
+
+    @stage.router.middleware
+    async def gate(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        seen.append(request.method)
+        if request.get_header("x-who") == "nobody":
+            return Response("who?", 401)
+        return await call_next(request)
+
+    server = serve(stage.router)
+    client = server.connect()
+    assert 401 == client.send(handshake("/ws", "X-Who: nobody")).read().status
+    refused = client.send(get("/ws")).read()
+    assert (426, "websocket") == (refused.status, refused.get("upgrade"))
+    socket = Socket(client)
+    assert (0x81, b"a") == socket.send(1, b"a").read()
+    assert (1000, "") == socket.send(8, b"\x03\xe8").read_close()
+    server.wait_until(lambda: server.closed)
+    assert ["GET", "GET", "GET"] == seen
+    assert [] == [event for event in server.events() if event["event"] == "handler_failed"]
+
+
+def test_a_mounted_websocket(serve: Serve) -> None:
+    """With the page behind it, below a prefix, and middleware of its own."""
+    inner = Stage()
+
+    @inner.router.get("/ws")
+    def page(request: Request) -> str:
+        return "page"
+
+    @inner.router.middleware
+    async def mark(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        response.headers["X-Marks"] = response.headers.get("X-Marks", "") + "x"
+        return response
+
+    outer = Router()
+    outer.mount("/in", inner.router)
+    client = serve(outer).connect()
+    answer = client.send(get("/in/ws")).read()
+    assert (b"page", "x") == (answer.body, answer.get("x-marks"))
+    assert (0x81, b"a") == Socket(client, target="/in/ws").send(1, b"a").read()
+
+
+def test_a_stream_behind_a_websocket(serve: Serve) -> None:
+    """The other route may be of any kind, also one that reads content while it comes."""
+    stage = Stage()
+
+    @stage.router.get("/ws", stream=True)
+    async def count(request: StreamedRequest) -> str:
+        return str(sum([len(piece) async for piece in request.stream()]))
+
+    client = serve(stage.router).connect()
+    assert b"5" == client.send(get("/ws", "Content-Length: 5") + b"hello").read().body
+    assert (0x81, b"a") == Socket(client).send(1, b"a").read()

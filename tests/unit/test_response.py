@@ -149,3 +149,12 @@ def test_a_redirect_has_no_blanks_that_browsers_drop(location: str) -> None:
 def test_a_redirect_may_be_given_as_text() -> None:
     """What is not ASCII is percent-encoded as UTF-8; what is encoded already stays as it is."""
     assert Response.redirect("/caf\u00e9?q=%20a#\u00fc").headers["Location"] == "/caf%C3%A9?q=%20a#%C3%BC"
+
+
+def test_an_upgrade_is_named_where_it_is_required() -> None:
+    """426 has to say what would be right, and says so as an option of the connection (RFC 9110 §7.8)."""
+    answer = answer_from((426, "no", {"Upgrade": "websocket"}))
+
+    assert b"Connection: Upgrade\r\nUpgrade: websocket\r\n" in answer.fields
+    with pytest.raises(LocalProtocolError):
+        answer_from((200, "no", {"Upgrade": "websocket"}))

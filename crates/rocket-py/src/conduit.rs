@@ -153,7 +153,7 @@ impl Conduit {
     /// Write two pieces as one; they leave once the conduit is touched. False when it would be well to wait for
     /// room.
     pub fn stage(&self, first: &[u8], second: &[u8]) -> bool {
-        self.lease.write(first) & self.lease.write(second)
+        self.lease.write_both(first, second)
     }
 
     /// Whoever is called now interrupts no task.

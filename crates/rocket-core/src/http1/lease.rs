@@ -262,10 +262,19 @@ impl Lease {
 
     /// Send bytes; false when it would be well to wait for room.
     pub fn write(&self, data: &[u8]) -> bool {
+        self.write_both(data, &[])
+    }
+
+    /// Send bytes that lie in two places.
+    pub fn write_both(&self, first: &[u8], second: &[u8]) -> bool {
         if self.is_over() {
             return true;
         }
-        self.staged.borrow_mut().extend_from_slice(data);
+        let mut staged = self.staged.borrow_mut();
+        staged.reserve(first.len() + second.len());
+        staged.extend_from_slice(first);
+        staged.extend_from_slice(second);
+        drop(staged);
         let has_room = !self.is_blocked.get() && self.unsent() <= ENOUGH_UNSENT;
         if !has_room {
             self.wants_room.set(true);
