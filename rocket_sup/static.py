@@ -158,7 +158,6 @@ class StaticFiles:
             raise RouteError(f"static {prefix!r}: {directory}: {error.strerror}") from None
         self.cache = Cache()
         self._options = options
-        self._depth = len([each for each in prefix.split("/") if each])
         self._not_found = not_found
         self._kept = 0
         self._lasting = options.lasting_fields()
@@ -186,10 +185,7 @@ class StaticFiles:
     def _look_up(self, request: Request) -> object:
         """Find what a path stands for, remember it, and answer."""
         self.cache.drop(request.path)
-        segments = split_path(request.path)
-        if segments is None:
-            return self._not_found(request)
-        names = segments[self._depth :]
+        names = names_below(request)
         is_directory = not names or not names[-1]
         wants_slash = not names  # `/assets`: the root, without the slash that makes it a directory
         if is_directory and names:
@@ -360,6 +356,18 @@ class StaticFiles:
         """Answer as the conditions and the range of a request want it."""
         selection = select(ask_of(request.method, request.headers), variant.there, make_boundary)
         return answer_of(variant, selection, file)
+
+
+def names_below(request: Request) -> list[str]:
+    """Cut what the route's `**` has matched into decoded segments, whatever the route was mounted below.
+
+    The segments are cut out of the path once more: in the parameter's value an encoded slash looks like a
+    `%2F` that was encoded twice.
+    """
+    matched = request.path_params["**"]
+    segments = split_path(request.path) or []
+    count = matched.count("/") + 1 if matched or request.path.endswith("/") else 0
+    return segments[len(segments) - count :]
 
 
 def answer_of(variant: Variant, selection: Selection, file: File | None) -> Answer:

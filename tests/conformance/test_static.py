@@ -622,6 +622,17 @@ def test_a_file_replaced_while_it_is_sent_stays_what_it_was(serve: Serve, tmp_pa
     assert b"b" * 100_000 == get(client, "/s/x").body
 
 
+def open_names() -> set[str]:
+    """What this process has open."""
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.add(os.readlink(f"/proc/self/fd/{fd}"))
+        except FileNotFoundError:
+            continue
+    return found
+
+
 def test_descriptors_are_given_back(serve: Serve, site: Path) -> None:
     """After whole answers, parts, HEAD, 304, and clients that leave in the middle."""
     (site / "huge").touch()
@@ -629,15 +640,6 @@ def test_descriptors_are_given_back(serve: Serve, site: Path) -> None:
     server = serve(router_of(site))
     client = server.connect()
     get(client, "/s/large.bin")
-
-    def names() -> set[str]:
-        found = set()
-        for fd in os.listdir("/proc/self/fd"):
-            try:
-                found.add(os.readlink(f"/proc/self/fd/{fd}"))
-            except FileNotFoundError:
-                continue
-        return found
 
     for _ in range(3):
         get(client, "/s/large.bin")
@@ -648,4 +650,37 @@ def test_descriptors_are_given_back(serve: Serve, site: Path) -> None:
         leaving.socket.recv(1000)
         leaving.close()
 
-    server.wait_until(lambda: not {str(site / "large.bin"), str(site / "huge")} & names())
+    server.wait_until(lambda: not {str(site / "large.bin"), str(site / "huge")} & open_names())
+
+
+def test_a_directory_of_a_mounted_router(serve: Serve, site: Path) -> None:
+    """The prefix of the mount is before its own, also in redirects."""
+    outer = Router()
+    outer.mount("/in/a", router_of(site))
+    outer.mount("/root", router_of(site, "/"))
+    client = serve(outer).connect()
+
+    assert b"Hello, file!" == get(client, "/in/a/s/hello.txt").body
+    assert b"<p>docs" == get(client, "/in/a/s/docs/").body
+    assert "/in/a/s/docs/" == get(client, "/in/a/s/docs").get("location")
+    assert "/in/a/s/" == get(client, "/in/a/s").get("location")
+    assert b"Hello, file!" == get(client, "/root/hello.txt").body
+    assert b"<p>home" == get(client, "/root/").body
+    assert 404 == get(client, "/in/a/hello.txt").status
+
+
+def test_clients_that_do_not_read_hold_nothing_but_a_file(serve: Serve, tmp_path: Path) -> None:
+    """Memory stays flat, and when their time is over connections and file are gone."""
+    root = tmp_path / "big"
+    root.mkdir()
+    (root / "x").touch()
+    os.truncate(root / "x", 256 * 1024 * 1024)
+    server = serve(router_of(root), timeouts={"write": 0.5, "body_min_rate": 0})
+    for _ in range(20):
+        server.connect().send(b"GET /s/x HTTP/1.1\r\nHost: a\r\n\r\n")
+    server.wait_until(lambda: server.wire.connection_count() == 20)
+    assert sum(server.call(server.wire.held_bytes)) < 16_000_000  # of 5 GB asked for
+
+    server.wait_until(lambda: server.wire.connection_count() == 0)
+    server.wait_until(lambda: str(root / "x") not in open_names())
+    assert sum(server.call(server.wire.held_bytes)) == 0

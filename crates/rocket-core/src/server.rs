@@ -445,21 +445,17 @@ impl<A: App> Server<A> {
         let at = self.moment();
         let most = part.left.min(MOST_OF_A_FILE) as usize;
         let mut taken = 0;
-        let mut is_room = true;
         while taken < most {
             match sendfile(connection.fd, part.fd, part.offset + taken as u64, most - taken) {
                 Ok(0) => return connection.on_short_file(),
                 Ok(sent) => taken += sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    is_room = false;
-                    break;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return connection.on_broken(error.raw_os_error().unwrap_or(libc::EIO)),
             }
         }
         self.app.count_bytes(0, taken);
         let own = connection.own.clone();
-        connection.on_part_sent(taken as u64, is_room, self.settings_of(&own), at);
+        connection.on_part_sent(taken as u64, self.settings_of(&own), at);
         if connection.part().is_some() {
             self.driver.borrow_mut().want_write(token, connection.fd);
         }

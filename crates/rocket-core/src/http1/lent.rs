@@ -176,16 +176,15 @@ impl<A: App> Connection<A> {
         self.after = After::Abort;
     }
 
-    /// The socket took so many bytes of the file; the client has to make room for the rest, unless there `is_room`.
-    pub fn on_part_sent(&mut self, taken: u64, is_room: bool, settings: &Settings, at: Moment) {
+    /// The socket took so many bytes of the file. Whatever is left waits for the client, also when the socket would
+    /// have taken more just now: nobody says beforehand whether it will.
+    pub fn on_part_sent(&mut self, taken: u64, settings: &Settings, at: Moment) {
         let Some(lease) = self.lease() else { return };
         let Some(part) = lease.part.get() else { return };
         let left = part.left - taken;
         lease.part.set((left > 0).then_some(Part { offset: part.offset + taken, left, ..part }));
         if left == 0 {
             lease.touch(); // what was written behind it, or that it was all
-        }
-        if left == 0 || is_room {
             if self.blocked.take().is_some() {
                 self.on_room(settings, at);
             }
