@@ -88,7 +88,8 @@ class Settings(TypedDict, total=False):
         hooks: functions to call with each request before it is sent ("request") and each response as it
             comes ("response"), redirects included; plain or async.
         transport: what sends, instead of connections of the client's own.
-        cache: where answers are kept that may be used again (RFC 9111); closed by who made it.
+        cache: where answers are kept that may be used again (RFC 9111); closed by who made it. Without one,
+            answers are kept in memory for requests that name a `ttl`, and for no others.
     """
 
     base_url: str
@@ -121,6 +122,7 @@ class AsyncClient:
         self._follows = settings.get("follow_redirects", True)
         self._hooks = {name: tuple(hooks) for name, hooks in settings.get("hooks", {}).items()}
         self._transport = _transport_of(settings)
+        self._has_cache = settings.get("cache") is not None
         self.cookies = CookieJar(settings.get("cookies"), clock=time)
         self.headers = Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
         if settings.get("decompress", True):
@@ -205,6 +207,9 @@ class AsyncClient:
         total = request.timeout.total
         if total is not None and request.deadline is None:
             request.deadline = asyncio.get_running_loop().time() + total
+        if not self._has_cache and "ttl" in request.extensions:
+            self._has_cache = True
+            self._transport = _cached(self._transport, None)
         history: tuple[Response, ...] = ()
         while True:
             response = await self._send_one(request)
@@ -370,12 +375,17 @@ def _transport_of(settings: Settings) -> Transport:
     if retry is not None:
         transport = RetryTransport(transport, retry)
     cache = settings.get("cache")
-    if cache is None:
-        return transport
+    return transport if cache is None else _cached(transport, cache)
+
+
+def _cached(transport: Transport, store: Store | None) -> Transport:
+    """Put a cache before a transport that has none; without a store, for requests that name a `ttl`."""
     # Here, as its modules take half as long again to load as all others of a client.
     from rocket_sup.client.cache.layer import CachingTransport
 
-    return CachingTransport(transport, cache)
+    if isinstance(transport, CachingTransport):
+        return transport
+    return CachingTransport(transport, store, only_named=store is None)
 
 
 def _update(headers: Headers, source: HeaderSource | Headers) -> None:

@@ -385,6 +385,25 @@ def test_the_client_for_threads_has_it_too(origin: Origin, site: str) -> None:
     assert {"/fresh/60": 1, "/plain": 1} == origin.asked
 
 
+def test_a_client_without_a_cache_keeps_what_a_lifetime_was_named_for(origin: Origin, site: str) -> None:
+    """And nothing else."""
+
+    async def main() -> None:
+        async with AsyncClient(base_url=site) as client:
+            assert ["1", "2"] == [(await client.get("/fresh/60")).text for _ in range(2)]
+            assert ["3", "3"] == [(await client.get("/fresh/60", ttl=60)).text for _ in range(2)]
+            assert "4" == (await client.get("/fresh/60")).text
+            assert "3" == (await client.get("/fresh/60", ttl=60)).text
+            await client.post("/fresh/60")
+            assert "6" == (await client.get("/fresh/60", ttl=60)).text
+        transport = CachingTransport(Wire())
+        async with AsyncClient(base_url=site, transport=transport) as client:
+            await client.get("/fresh/60", ttl=60)
+            assert client._transport is transport
+
+    run(main)
+
+
 MANY = """
 import asyncio, sys
 from rocket_sup.client import AsyncClient

@@ -606,3 +606,22 @@ def test_the_usual_hit_is_a_quick_one() -> None:
         assert at.cache._quick_hit(Request("GET", URL)) is not None
 
     run(scenario())
+
+
+def test_only_named_lifetimes() -> None:
+    """Other requests neither see nor change what is stored, but for those that change something."""
+
+    async def scenario() -> None:
+        at = Setting(lambda request: answer("max-age=60"), only_named=True)
+        await at.send()
+        await at.send()
+        assert at.asked == 2
+        await at.send(ttl=60)
+        assert (await at.send(ttl=60)).from_cache
+        assert not (await at.send()).from_cache
+        assert at.cache.hit(Request("GET", URL)) is None
+        assert at.cache.hit(Request("GET", URL, extensions={"ttl": 60})) is not None
+        await at.send("POST")
+        assert not (await at.send(ttl=60)).from_cache
+
+    run(scenario())
