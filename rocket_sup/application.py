@@ -154,6 +154,8 @@ def _explain_spelling(handler: str) -> str:
 def _explain_type(found: object, *, factory: bool) -> str:
     what = f"{'returned an object' if factory else 'is'} {_described(found)}"
     expected = "neither a Router nor an ASGI nor a WSGI application"
+    if isinstance(found, Router):
+        return f"{what}, which is not called: server.interface (--interface) says something else"
     if isinstance(found, type):
         return f"is the class {found.__qualname__}, {expected}; what is served is an object of it"
     if not callable(found):

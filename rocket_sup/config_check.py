@@ -21,6 +21,7 @@ from rocket_sup.options import plain
 Finding = tuple[str, str]
 
 _HANDLER = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_ROOT_PATH = re.compile(r"(/[^/?#%\s]+)*")
 _CHILD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _RESERVED = re.compile(r"listener|supervisor|acceptor-\d+")
 
@@ -43,6 +44,9 @@ def _handler(config: Config) -> Iterator[Finding]:
     handler = config.server.handler
     if handler and not _HANDLER.fullmatch(handler):
         yield "server.handler", f'"{handler}" is not of the form "package.module:attribute"'
+    root_path = config.server.root_path
+    if not _ROOT_PATH.fullmatch(root_path):
+        yield "server.root_path", f'"{root_path}" is not a path such as "/api", without a slash at its end'
     if not os.path.isdir(config.server.app_dir):
         yield "server.app_dir", f'"{config.server.app_dir}" is not a directory'
 

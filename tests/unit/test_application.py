@@ -195,11 +195,21 @@ def test_other_interfaces(write: Write, source: str) -> None:
     assert said.sole_route is not None
 
 
-@pytest.mark.parametrize(("kind", "source"), [("asgi", "app = 1"), ("router", "def app(a, b, c): ...")])
-def test_an_interface_that_it_does_not_have(write: Write, kind: str, source: str) -> None:
-    """What cannot be called, and what is no router."""
-    with pytest.raises(ApplicationError, match="neither a Router nor"):
-        load_application("no:app", factory=False, app_dir=write(no=source), interface=Interface(kind))
+@pytest.mark.parametrize(
+    ("kind", "source", "hint"),
+    [
+        ("asgi", "app = 1", "neither a Router nor"),
+        ("router", "def app(a, b, c): ...", "neither a Router nor"),
+        ("asgi", APP, "server.interface (--interface) says something else"),
+    ],
+)
+def test_an_interface_that_it_does_not_have(write: Write, kind: str, source: str, hint: str) -> None:
+    """What cannot be called, what is no router, and what is one."""
+    folder = write(no=source)
+    with pytest.raises(ApplicationError) as error:
+        load_application("no:app", factory=False, app_dir=folder, interface=Interface(kind))
+
+    assert hint in str(error.value)
 
 
 def test_the_configuration_names_an_application(write: Write) -> None:

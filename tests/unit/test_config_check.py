@@ -46,6 +46,8 @@ def test_a_sound_configuration_has_no_findings() -> None:
             "files.directory",
             "an application is named too",
         ),
+        (changed("server", root_path="api"), "server.root_path", '"api" is not a path such as "/api"'),
+        (changed("server", root_path="/api/"), "server.root_path", "without a slash at its end"),
         (changed("server", app_dir="/nowhere"), "server.app_dir", '"/nowhere" is not a directory'),
         (changed("server", host="1.2.3"), "server.host", '"1.2.3" is neither an IP address nor a host name'),
         (changed("server", bind=("8080",)), "server.bind", '"8080" is not an address'),
