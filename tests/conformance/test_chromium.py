@@ -1,7 +1,8 @@
-"""WebSockets as a browser speaks them: Chromium without a window, on every engine."""
+"""What a browser makes of it, WebSockets and files: Chromium without a window, on every engine."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from rocket_sup.request import Request
 from rocket_sup.response import Response
+from rocket_sup.router import Router
 from rocket_sup.websocket import WebSocket
 from tests.conformance.server import Server
 from tests.conformance.wsclient import Stage
@@ -112,3 +114,51 @@ def test_a_conversation_with_a_browser(serve: Serve, browse: Callable[[str], Non
 
     assert ["open", "a", "permessage-deflate"] == seen[0]
     assert ["héllo", "words", [0, 255], ["close", 4321, "enough", True]] == seen[1:]
+
+
+FILES_PAGE = """<!doctype html><link rel="icon" href="data:,"><script src="app.js"></script><script>
+  (async () => {
+    const part = await fetch("large.bin", {headers: {Range: "bytes=5-9"}});
+    const again = await (await fetch("app.js", {cache: "no-cache"})).text();
+    const whole = await (await fetch("large.bin")).arrayBuffer();
+    const seen = {
+      ran, again: again.length, part: part.status, range: part.headers.get("content-range"),
+      bytes: [...new Uint8Array(await part.arrayBuffer())], whole: whole.byteLength,
+    };
+    fetch("/seen", {method: "POST", body: JSON.stringify(seen)});
+  })();
+</script>"""
+
+
+def test_a_browser_loads_a_directory(serve: Serve, browse: Callable[[str], None], tmp_path: Path) -> None:
+    """The index, a compressed script, a part, what it has already, and a large file by the kernel."""
+    root = tmp_path / "site"
+    root.mkdir()
+    script = b'const ran = "compressed";' + b" " * 2000
+    (root / "index.html").write_text(FILES_PAGE)
+    (root / "app.js").write_bytes(script)
+    (root / "app.js.gz").write_bytes(gzip.compress(script))
+    (root / "large.bin").write_bytes(bytes(range(256)) * 4096)
+    for path in root.iterdir():
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    app = Router()
+    app.static("/", root)
+    seen: dict[str, Any] = {}
+
+    @app.post("/seen")
+    def take(request: Request) -> None:
+        seen.update(request.json())
+
+    server = serve(app)
+    browse(f"http://127.0.0.1:{server.address[1]}/")
+    server.wait_until(lambda: seen, patience_s=50)
+
+    assert {
+        "ran": "compressed",
+        "again": len(script),
+        "part": 206,
+        "range": "bytes 5-9/1048576",
+        "bytes": [5, 6, 7, 8, 9],
+        "whole": 1048576,
+    } == seen
+    assert 1 == server.call(lambda: server.wire.statistics.statuses)[3]  # the script was not sent again

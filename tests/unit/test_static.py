@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rocket_sup.config import Config
 from rocket_sup.errors import LocalProtocolError
@@ -267,3 +269,47 @@ def test_a_few_large_files_stay_open_for_a_moment(tmp_path: Path, monkeypatch: p
 def test_names_are_what_the_route_has_matched(path: str, names: list[str]) -> None:
     """Decoded once, each alone."""
     assert names == names_below(request(path))
+
+
+PIECES = [
+    "/",
+    ".",
+    "..",
+    "%2e",
+    "%2E%2e",
+    "%2f",
+    "%5c",
+    "%00",
+    "%c0%af",
+    "%25",
+    "a",
+    "b",
+    "out",
+    "x.txt",
+    "%",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def fenced(tmp_path_factory: pytest.TempPathFactory) -> StaticFiles:
+    """A directory whose files say "inside", beside one that does not."""
+    top = tmp_path_factory.mktemp("fenced")
+    (top / "x.txt").write_text("secret")
+    (top / "out").mkdir()
+    (top / "out" / "x.txt").write_text("secret")
+    for folder in ("in", "in/a", "in/a/b"):
+        (top / folder).mkdir()
+        (top / folder / "x.txt").write_text("inside")
+    (top / "in" / "out").symlink_to("../out")
+    return handler(top / "in")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_no_path_leads_out(fenced: StaticFiles, path: str) -> None:
+    """However it is put together: a file inside, or nothing."""
+    if split_path(f"/{path}") is None:
+        return  # no route takes it
+    answer = fenced(request(f"/{path}"))
+
+    assert "none" == answer or b"inside" == content(answer)
