@@ -13,8 +13,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from rocket_sup.accesslog import AccessLog
+from rocket_sup.config import Config, LogConfig
+from rocket_sup.engine.contract import Engine
 from rocket_sup.errors import RemoteProtocolError, TransportError
 from rocket_sup.request import Request
 from rocket_sup.response import Response
@@ -882,3 +886,27 @@ def test_streams_are_counted_and_logged_like_answers(serve: Serve) -> None:
 
     assert server.wire.statistics.statuses[2] == 3
     assert server.wire.statistics.in_flight == 0
+
+
+def test_the_access_log_has_what_was_sent(engine: Engine, tmp_path: Path) -> None:
+    """Bytes of content without its framing, when all of it was written."""
+
+    async def handler(req: Request) -> object:
+        return Response.stream([(await req.read()).upper()], 201)
+
+    log = AccessLog(format="json", file=str(tmp_path / "access.log"))
+    config = Config(log=LogConfig(access="json"))
+    server = Server(upload(handler), config, str(tmp_path / "events.log"), engine, access_log=log)
+    server.start()
+    try:
+        client = server.connect().send(chunked("/", b"3\r\nabc\r\n0\r\n\r\n"))
+        assert read_chunked(client)[0].body == b"ABC"
+        client.send(request("HEAD /plain HTTP/1.1")).read(to="HEAD")
+        server.call(log.flush)
+    finally:
+        server.stop()
+        log.close()
+    first, second = [orjson.loads(line) for line in (tmp_path / "access.log").read_bytes().splitlines()]
+
+    assert (first["method"], first["status"], first["bytes"]) == ("POST", 201, 3)
+    assert (second["method"], second["status"], second["bytes"]) == ("HEAD", 200, 0)
