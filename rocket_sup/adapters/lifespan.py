@@ -153,6 +153,16 @@ class Lifespan:
         }
         try:
             await self._app(scope, self._receive, self._send)
+        except Exception as error:
+            if "startup.complete" in self._sent and not self._ending.is_set():
+                # Told now: whatever it kept for the requests is gone, and the end may be weeks away.
+                asyncio.get_running_loop().call_exception_handler(
+                    {
+                        "message": "the lifespan of the ASGI application failed while it served",
+                        "exception": error,
+                    }
+                )
+            raise
         finally:
             self._news.set()
 

@@ -146,6 +146,27 @@ def test_an_application_that_has_returned_is_ended() -> None:
     live(app_of(STARTED))
 
 
+def test_a_failure_while_it_serves_is_told_at_once() -> None:
+    """To the loop, which logs it; at the end it is told again."""
+    told: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(STARTED)
+        raise ValueError("a task of mine")
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        life = Lifespan(app, {}, is_required=False)
+        await life.begin()
+        await asyncio.sleep(0)
+        assert str(told[0]["exception"]) == "a task of mine"
+        with pytest.raises(ApplicationError, match="a task of mine"):
+            await life.end()
+
+    asyncio.run(run())
+
+
 def test_the_same_word_twice_is_refused() -> None:
     """What was said about the start stands."""
     with pytest.raises(ApplicationError, match="after its startup was over"):
