@@ -1,13 +1,14 @@
-"""What a browser makes of it, WebSockets and files: Chromium without a window, on every engine."""
+"""What a browser makes of it, WebSockets, files and streams: Chromium without a window, on every engine."""
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,71 @@ def test_a_browser_loads_a_directory(serve: Serve, browse: Callable[[str], None]
         "whole": 1048576,
     } == seen
     assert 1 == server.call(lambda: server.wire.statistics.statuses)[3]  # the script was not sent again
+
+
+STREAMS_PAGE = """<!doctype html><link rel="icon" href="data:,"><script>
+  (async () => {
+    const seen = {pieces: [], events: []};
+    const reader = (await fetch("letters")).body.getReader();
+    for (;;) {
+      const {value, done} = await reader.read();
+      if (done) break;
+      seen.pieces.push(new TextDecoder().decode(value));
+      await fetch("next", {method: "POST"});
+    }
+    const events = new EventSource("events");
+    await new Promise(enough => events.onmessage = event => {
+      seen.events.push(event.data);
+      if (seen.events.length === 3) enough();
+    });
+    events.close();
+    const content = new Blob(["x".repeat(5_000_000)]);
+    seen.upper = await (await fetch("upper", {method: "POST", body: content})).text();
+    seen.upper = [seen.upper.length, seen.upper[0]];
+    fetch("seen", {method: "POST", body: JSON.stringify(seen)});
+  })();
+</script>"""
+
+
+def test_a_browser_streams(serve: Serve, browse: Callable[[str], None]) -> None:
+    """Each piece arrives when it is made; events end when it closes their source; much comes back changed."""
+    gate = asyncio.Event()
+    ends: list[str] = []
+    seen: dict[str, Any] = {}
+    app = Router()
+    app.get("/page")(lambda request: Response.html(STREAMS_PAGE))
+    app.post("/seen")(lambda request: seen.update(request.json()))
+    app.post("/next")(lambda request: gate.set())
+
+    @app.get("/letters")
+    async def letters(request: Request) -> AsyncIterator[str]:
+        async def pieces() -> AsyncIterator[str]:
+            for letter in "abc":
+                yield letter
+                await gate.wait()  # until the browser has read it
+                gate.clear()
+
+        return pieces()
+
+    @app.get("/events")
+    async def events(request: Request) -> Response:
+        async def pieces() -> AsyncIterator[str]:
+            try:
+                for number in range(3):
+                    yield f"data: {number}\n\n"
+                await asyncio.get_running_loop().create_future()
+            finally:
+                ends.append("over")
+
+        return Response.stream(pieces(), headers={"Content-Type": "text/event-stream"})
+
+    @app.post("/upper", stream=True, max_body=10_000_000)
+    async def upper(request: Request) -> AsyncIterator[bytes]:
+        return (piece.upper() async for piece in request.stream())
+
+    server = serve(app)
+    browse(f"http://127.0.0.1:{server.address[1]}/page")
+    server.wait_until(lambda: seen and ends, patience_s=50)
+
+    assert seen == {"pieces": ["a", "b", "c"], "events": ["0", "1", "2"], "upper": [5_000_000, "X"]}
+    assert ends == ["over"]
