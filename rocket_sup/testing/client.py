@@ -163,7 +163,7 @@ class AsyncTestClient:
         self._check()
 
     @asynccontextmanager
-    async def websocket(
+    async def websocket_connect(
         self, target: str, *, subprotocols: tuple[str, ...] = (), headers: HeaderSource | None = None
     ) -> AsyncIterator[WebSocketSession]:
         """Open a WebSocket; it is closed at the end, if nobody has done so.
@@ -300,11 +300,11 @@ class TestClient:
             self._run(manager.__aexit__(None, None, None))
 
     @contextmanager
-    def websocket(
+    def websocket_connect(
         self, target: str, *, subprotocols: tuple[str, ...] = (), headers: HeaderSource | None = None
     ) -> Iterator[BlockingSession]:
-        """Open a WebSocket; see `AsyncTestClient.websocket`."""
-        manager = self._client.websocket(target, subprotocols=subprotocols, headers=headers)
+        """Open a WebSocket; see `AsyncTestClient.websocket_connect`."""
+        manager = self._client.websocket_connect(target, subprotocols=subprotocols, headers=headers)
         session = self._run(manager.__aenter__())
         try:
             yield BlockingSession(session, self._runner)

@@ -164,7 +164,7 @@ def test_an_answer_that_is_not_read_to_its_end(client: TestClient) -> None:
 
 def test_a_websocket(client: TestClient) -> None:
     """Text and bytes, and the end."""
-    with client.websocket("/ws") as socket:
+    with client.websocket_connect("/ws") as socket:
         socket.send("hello")
         socket.send(b"x" * 70_000)
         text, content = socket.receive(), socket.receive()
@@ -177,7 +177,7 @@ def test_a_websocket(client: TestClient) -> None:
 
 def test_a_refused_websocket_says_why(client: TestClient) -> None:
     """With the answer."""
-    with pytest.raises(AssertionError, match="404"), client.websocket("/nowhere"):
+    with pytest.raises(AssertionError, match="404"), client.websocket_connect("/nowhere"):
         raise AssertionError("it was opened")
 
 
@@ -251,7 +251,7 @@ def test_in_a_loop_the_other_client_serves() -> None:
     async def ask() -> list[str]:
         async with AsyncTestClient(make_app()) as client:
             answers = await asyncio.gather(*(client.get("/later") for _ in range(5)))
-            async with client.websocket("/ws") as socket:
+            async with client.websocket_connect("/ws") as socket:
                 await socket.send("x")
                 answer = await socket.receive()
             return [*(answer.text for answer in answers), str(answer)]
