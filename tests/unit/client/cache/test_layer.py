@@ -608,6 +608,43 @@ def test_the_usual_hit_is_a_quick_one() -> None:
     run(scenario())
 
 
+def test_a_cache_tells_what_its_transport_does() -> None:
+    """As far as that tells anything; and a store that is far away has no quick hits."""
+    at = Setting(lambda request: answer())
+    assert at.cache.open_connections == 0
+    at.cache._shelf.memory = None
+
+    assert at.cache.hit(Request("GET", URL)) is None
+
+
+def test_what_cannot_be_shared_is_remembered_for_few() -> None:
+    """The oldest are forgotten."""
+
+    async def scenario() -> None:
+        at = Setting(lambda request: answer("no-store"))
+        for number in range(1030):
+            await at.send(url=f"{URL}{number}")
+        assert len(at.cache._unshared) == 1024
+
+    run(scenario())
+
+
+def test_a_lease_that_comes_late_finds_what_is_stored_by_then() -> None:
+    """Stale by now: it is validated, not fetched."""
+
+    async def scenario() -> None:
+        store = Leasing()
+        store.leases = [Lease("a"), Lease("b")]
+        at = Setting(lambda request: answer("max-age=60", etag='"a"'), store=store)
+        await at.send()
+        at.clock.now += 100
+        await at.send()
+        assert "if-none-match" in at.origin.requests[-1].headers
+        assert ["a", "b"] == [token for token, _ in store.released]
+
+    run(scenario())
+
+
 def test_only_named_lifetimes() -> None:
     """Other requests neither see nor change what is stored, but for those that change something."""
 
