@@ -47,7 +47,7 @@ rust:       ## format, lint and test the crates, changing nothing
 fuzz:       ## try the native parsers on made-up bytes, a minute for each target; FUZZ=-runs=4000000 for longer
 	$(AT) cd crates/fuzz && cargo test --quiet
 	$(AT) test -x build/tools/bin/cargo-fuzz || cargo install --quiet --locked --root build/tools cargo-fuzz
-	$(AT) for target in head chunked split; do \
+	$(AT) for target in head chunked frames split; do \
 	    mkdir -p build/fuzz/$$target && PATH=build/tools/bin:$$PATH RUSTC_BOOTSTRAP=1 \
 	    cargo fuzz run --fuzz-dir crates/fuzz $$target build/fuzz/$$target crates/fuzz/corpus/$$target \
 	    -- $(FUZZ) || exit 1; done

@@ -9,6 +9,7 @@ import pytest
 from rocket_sup.errors import LocalProtocolError
 from rocket_sup.http.wsframes import BINARY, CLOSE, PING, PONG, TEXT, pack_close
 from rocket_sup.websocket import WebSocket
+from rocket_sup.wslane import PortableLane
 from rocket_sup.wslink import SocketState
 from tests.engine.frames import compressed, frame
 from tests.unit.borrowed import FakeConduit
@@ -147,6 +148,56 @@ def test_a_goodbye_behind_much_that_waits_is_found() -> None:
         assert conduit.finished is not None
 
     scene(act, "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover", queue=1)
+
+
+def test_an_iteration_takes_what_was_held_back() -> None:
+    """And has the client read again."""
+
+    async def act(conduit: FakeConduit, socket: WebSocket) -> None:
+        await accepted(conduit, socket)
+        await conduit.receive(frame(TEXT, b"a") * 3)
+        assert not conduit.is_reading
+        taken = []
+        async for message in socket:
+            taken.append(message)
+            if len(taken) == 3:
+                break
+        assert conduit.is_reading
+
+    scene(act, queue=2)
+
+
+def test_what_is_held_back_comes_when_somebody_waits() -> None:
+    """Also where the queue was emptied before it could be read on: nothing is forgotten."""
+
+    async def act(conduit: FakeConduit, socket: WebSocket) -> None:
+        await accepted(conduit, socket)
+        lane = socket._lane
+        assert isinstance(lane, PortableLane)
+        await conduit.receive(frame(TEXT, b"a") * 3)
+        lane._queue.clear()
+        conduit.later.append(frame(TEXT, b"b"))
+        assert "b" == await socket.receive()
+        assert aiter(lane) is lane
+
+    scene(act, queue=1)
+
+
+def test_what_comes_behind_a_goodbye_of_ours() -> None:
+    """Messages are dropped, also inflated ones in any number; pings have no answer; the Close counts."""
+
+    async def act(conduit: FakeConduit, socket: WebSocket) -> None:
+        await accepted(conduit, socket)
+        closing = asyncio.create_task(socket.close())
+        await asyncio.sleep(0)
+        conduit.take()
+        many = compressed(bytes(200_000), BINARY) * 4
+        await conduit.receive(frame(TEXT, b"a") + many + frame(PING) + many + frame(CLOSE))
+        await closing
+        assert b"" == conduit.take()
+        assert SocketState.CLOSED is socket.state
+
+    scene(act, "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover")
 
 
 def test_pings_are_answered() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 
@@ -14,7 +15,8 @@ from rocket_sup.http.wsframes import CLOSE, TEXT, pack_close
 from rocket_sup.pattern import RouteError
 from rocket_sup.request import Request
 from rocket_sup.response import Answer
-from rocket_sup.router import Route
+from rocket_sup.router import Handler, Route
+from rocket_sup.sessions import Sessions
 from rocket_sup.websocket import WebSocket
 from rocket_sup.wsroute import WebSocketFunction, WebSocketHandler, WebSocketOptions
 from tests.engine.frames import frame
@@ -215,7 +217,12 @@ def test_requests_that_ask_for_no_websocket_have_a_route_of_their_own() -> None:
         threads.append(threading.get_ident())
         return "blocking"
 
+    async def taking(request: Request, conduit: object) -> object:
+        return "conduit"
+
     async def scene(conduit: FakeConduit) -> None:
+        stream = Route("GET", "/ws", cast(Handler, taking), takes_conduit=True)
+        assert "conduit" == await serve(conduit, echo, request(), stream)
         for method in ("GET", "HEAD"):
             asked = request(method=method)
             assert f"plain {method}" == await serve(conduit, echo, asked, Route("GET", "/ws", plain))
@@ -223,6 +230,21 @@ def test_requests_that_ask_for_no_websocket_have_a_route_of_their_own() -> None:
         route = Route("GET", "/ws", blocking, blocking=True)
         assert "blocking" == await serve(conduit, echo, request(), route)
         assert [threading.get_ident()] != threads
+
+    play(scene)
+
+
+def test_a_routes_options_are_laid_over_once() -> None:
+    """For each wire."""
+
+    async def refuse(socket: WebSocket) -> object:
+        return 403
+
+    async def scene(conduit: FakeConduit) -> None:
+        handler = WebSocketHandler(refuse, WebSocketOptions(queue=9))
+        for sessions in (conduit.sessions, conduit.sessions, Sessions()):
+            conduit.sessions = sessions
+            assert 403 == await handler(upgrade(), as_conduit(conduit))
 
     play(scene)
 

@@ -4,6 +4,7 @@
 //! where inputs that once failed stay.
 
 pub mod chunked;
+pub mod frames;
 pub mod head;
 mod input;
 pub mod split;
@@ -33,6 +34,11 @@ mod tests {
     #[test]
     fn seeds_of_chunked() {
         try_seeds("chunked", crate::chunked::check);
+    }
+
+    #[test]
+    fn seeds_of_frames() {
+        try_seeds("frames", crate::frames::check);
     }
 
     #[test]
