@@ -97,12 +97,18 @@ class RootDirectory:
             dotfiles: names that begin with a dot are served, and not only `.well-known`.
 
         Raises:
-            OSError: it is not there, is no directory, or may not be entered.
+            OSError: it is not there, is no directory, or may not be entered; or there is no /proc.
         """
         self.path = os.path.abspath(os.fspath(path))
         self._follows = follow_symlinks
         self._shows_dotfiles = dotfiles
-        os.close(os.open(self.path, _PLACE | os.O_DIRECTORY))
+        place = os.open(self.path, _PLACE | os.O_DIRECTORY)
+        try:
+            os.readlink(_link(place))
+        except FileNotFoundError:
+            raise OSError(errno.ENOSYS, "/proc is not mounted, which says where files really are") from None
+        finally:
+            os.close(place)
 
     def admits(self, segments: Sequence[str]) -> bool:
         """Say whether each segment is a name that may be asked for."""

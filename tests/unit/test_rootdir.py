@@ -200,3 +200,11 @@ def test_a_stamp_tells_states_apart(top: Path) -> None:
 def test_paths_for_looking(top: Path) -> None:
     """As the kernel takes them."""
     assert os.fsencode(top) + "/sub/é".encode() == strict(top).path_of(["sub", "é"])
+
+
+def test_without_proc_nothing_is_served(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said at the start: every file would be missing."""
+    monkeypatch.setattr("rocket_sup.rootdir._link", lambda fd: f"/nowhere/{fd}")
+
+    with pytest.raises(OSError, match="/proc is not mounted"):
+        strict(top)
