@@ -426,6 +426,7 @@ impl<A: App> Server<A> {
     }
 
     /// Send what a borrower wants sent of a file, and tell him if there is room.
+    #[inline(never)]
     fn serve_borrower(&self, token: Token, connection: &mut Connection<A>) {
         if connection.output.is_empty()
             && let Some(part) = connection.part()

@@ -128,7 +128,7 @@ impl Request {
             return;
         }
         for slot in request.get().slots() {
-            drop(slot.replace(py, None));
+            slot.empty(py);
         }
         SPARE.keep(request);
     }

@@ -31,6 +31,14 @@ impl Slot {
         unsafe { self.0.get().replace(value) }
     }
 
+    /// Drop the value, if there is one.
+    pub fn empty(&self, py: Python<'_>) {
+        // SAFETY: as said at `Sync`; what is there is dropped outside.
+        if unsafe { (*self.0.get()).is_some() } {
+            drop(self.replace(py, None));
+        }
+    }
+
     /// Put a value in, and drop the old one.
     pub fn set(&self, value: Bound<'_, PyAny>) {
         let py = value.py();

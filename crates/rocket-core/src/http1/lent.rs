@@ -15,6 +15,7 @@ const CONTENT_SLOW: Fault = Fault::new(408, "the content came too slowly (RFC 91
 
 impl<A: App> Connection<A> {
     /// Lend a request as soon as its head has come: how many bytes of `data` belong to it.
+    #[inline(never)]
     pub(super) fn lend(
         &mut self,
         (asked, max_body): (A::Asked, u64),
@@ -43,6 +44,7 @@ impl<A: App> Connection<A> {
     }
 
     /// Do what a borrower's first or last step came to; what belongs to the next request.
+    #[inline(never)]
     pub(super) fn on_lent_reply(
         &mut self,
         reply: Reply<A::Running>,
@@ -84,6 +86,7 @@ impl<A: App> Connection<A> {
     }
 
     /// Let the borrower know what came.
+    #[inline(never)]
     pub(super) fn on_lent_bytes(&mut self, data: &[u8], app: &A, settings: &Settings, at: Moment) {
         let Some(lease) = self.lease() else { return };
         lease.is_half_closed.set(self.is_half_closed);
@@ -110,6 +113,7 @@ impl<A: App> Connection<A> {
     }
 
     /// Act on what the borrower wants, before anything is sent.
+    #[inline(never)]
     pub fn settle_lease(&mut self, app: &A, settings: &Settings, at: Moment) {
         let Some(lease) = self.lease() else { return };
         lease.take_touched();

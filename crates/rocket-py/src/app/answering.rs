@@ -30,11 +30,21 @@ impl PyApp {
                 Request::recycle(py, call.request);
                 Reply::Done { closes }
             }
-            Some(Wrote::Pieces(answer)) => {
-                let lease = Rc::new(Lease::whole(terms.started_ns));
-                self.lend_to(guest, Borrower::Answer(&answer.unbind()), call, &lease, terms, output)
-            }
+            Some(Wrote::Pieces(answer)) => self.send_pieces(guest, &answer.unbind(), call, terms, output),
         }
+    }
+
+    #[inline(never)]
+    fn send_pieces(
+        &self,
+        guest: &Guest,
+        answer: &Py<PyAny>,
+        call: Call,
+        terms: Terms,
+        output: &mut Vec<u8>,
+    ) -> Reply<Running> {
+        let lease = Rc::new(Lease::whole(terms.started_ns));
+        self.lend_to(guest, Borrower::Answer(answer), call, &lease, terms, output)
     }
 
     /// Write an answer that is whole; None when something has to leave the engine.

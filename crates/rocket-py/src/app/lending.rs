@@ -33,6 +33,7 @@ pub enum Borrower<'a> {
 
 impl PyApp {
     /// Lend an exchange: call whoever borrows it, and take his first step.
+    #[inline(never)]
     pub(super) fn lend_to(
         &self,
         guest: &Guest,
@@ -114,6 +115,7 @@ impl PyApp {
     }
 
     /// A borrower's coroutine has ended.
+    #[inline(never)]
     fn come_back(
         &self,
         guest: &Guest,
@@ -211,6 +213,7 @@ impl PyApp {
     }
 
     /// Answer with what the handler of a lent exchange came to, which nobody has answered yet.
+    #[inline(never)]
     pub fn conclude_lent(
         &self,
         py: Python<'_>,
