@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from rocket_sup.client.auth import Auth, Basic, auth_of
 from rocket_sup.client.bulk import Bulk, BulkOptions, Item, Items
@@ -81,6 +81,7 @@ class Settings(TypedDict, total=False):
         timeout: of every request: a `Timeout`, seconds for each phase, or None for no limit.
         limits: what the client may take.
         follow_redirects: whether to go where answers lead; True when not given.
+        http2: offer HTTP/2 to servers of https URLs; "prior" speaks nothing else. Needs the extra `http2`.
         retry: how often to try again; never when None or not given, but for connections that had ended.
         tls: whom to trust and who we are.
         unix_socket: connect to this socket file, whatever the URL says.
@@ -99,6 +100,7 @@ class Settings(TypedDict, total=False):
     timeout: Timeout | float | None
     limits: Limits
     follow_redirects: bool
+    http2: bool | Literal["prior"]
     retry: Retry | None
     tls: Tls
     unix_socket: str | None
@@ -370,6 +372,7 @@ def _transport_of(settings: Settings) -> Transport:
             tls=settings.get("tls"),
             unix_socket=settings.get("unix_socket"),
             decompress=settings.get("decompress", True),
+            http2=settings.get("http2", False),
         )
     retry = settings.get("retry")
     if retry is not None:

@@ -210,6 +210,14 @@ class Http1Connection(asyncio.Protocol):
             self._request = None
             self.abort()
 
+    def reserve(self) -> bool:
+        """Take the right to send one request: there is room for no other."""
+        return False
+
+    def release(self) -> bool:
+        """Give it back: nobody uses the connection now."""
+        return True
+
     def close(self) -> None:
         """End it; what was written is sent first."""
         if not self.is_closed:

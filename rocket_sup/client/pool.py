@@ -26,6 +26,14 @@ class Connection(Protocol):
     @property
     def is_closed(self) -> bool: ...
 
+    def reserve(self) -> bool:
+        """Take the right to send one request; return whether there is room for another."""
+        ...
+
+    def release(self) -> bool:
+        """Give it back; return whether nobody uses the connection now."""
+        ...
+
     def close(self) -> None:
         """End it; `on_closed` tells the pool when it is gone."""
         ...
@@ -50,20 +58,22 @@ class Lane:
 
     Attributes:
         key: what leads to it.
-        idle: connections without a request, the last used one last.
+        idle: connections that have room for a request, the last used one last.
         waiters: callers, the oldest first.
         open: connections, those being made included.
-        shared: a connection that takes many requests at once.
+        dialling: connections being made.
+        may_share: whether connections may take many requests at once; then one is made at a time.
     """
 
-    __slots__ = ("idle", "key", "open", "shared", "waiters")
+    __slots__ = ("dialling", "idle", "key", "may_share", "open", "waiters")
 
-    def __init__(self, key: Hashable) -> None:
+    def __init__(self, key: Hashable, *, may_share: bool) -> None:
         self.key = key
         self.idle: OrderedDict[Connection, None] = OrderedDict()
         self.waiters: deque[Waiter] = deque()
         self.open = 0
-        self.shared: Connection | None = None
+        self.dialling = 0
+        self.may_share = may_share
 
     def next_waiter(self) -> Waiter | None:
         """The oldest caller who still waits; he stays in the queue."""
@@ -75,7 +85,7 @@ class Lane:
 class Pool:
     """All connections of one client."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, *, may_share: bool = False) -> None:
         self._loop = loop
         self._limits = limits
         self._lanes: dict[Hashable, Lane] = {}
@@ -88,28 +98,33 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
         self._is_closed = False
+        self._may_share = may_share
         self.open = 0
 
     def lane(self, key: Hashable) -> Lane:
         """The lane of an origin, made when there is none."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key)
+            lane = self._lanes[key] = Lane(key, may_share=self._may_share)
         return lane
 
     def try_take(self, lane: Lane) -> Connection | None:
-        """Take the idle connection that was used last; None when there is none."""
+        """Take the connection with room that was used last; None when there is none."""
         while lane.idle:
-            connection, _ = lane.idle.popitem()
-            del self._idle_until[connection]
-            if not connection.is_closed:
-                return connection
+            connection = next(reversed(lane.idle))
+            self._idle_until.pop(connection, None)
+            if connection.is_closed:
+                del lane.idle[connection]
+                continue
+            if not connection.reserve():
+                del lane.idle[connection]
+            return connection
         return None
 
     async def reserve(self, lane: Lane, request: Request) -> Connection | None:
         """Wait for a connection, or for the right to open one.
 
-        Returns: a connection; or None, and then one more is counted, which ends with `add` or `vacate`.
+        Returns: a connection; or None, and then one more is counted, which ends with `add` or `cancel`.
         Raises:
             PoolTimeout, TotalTimeout: there was neither in time.
             ClientClosed: the pool was closed.
@@ -125,11 +140,23 @@ class Pool:
         return await self._wait(lane, request)
 
     def add(self, lane: Lane, connection: Connection) -> None:
-        """A connection was opened in a place that was counted."""
+        """A connection was opened in a place that was counted; whoever opened it uses it."""
         self._lane_of[connection] = lane
+        lane.dialling -= 1
+        if connection.reserve():
+            lane.idle[connection] = None
+            self._serve(lane, connection)
+        if lane.next_waiter() is not None:
+            self._blocked.setdefault(lane)
+            self._admit()
+
+    def cancel(self, lane: Lane) -> None:
+        """No connection came of a place that was counted."""
+        lane.dialling -= 1
+        self.vacate(lane)
 
     def vacate(self, lane: Lane) -> None:
-        """A place that was counted is free again: no connection came of it, or it is gone."""
+        """A place is free again: its connection is gone."""
         lane.open -= 1
         self.open -= 1
         if lane.next_waiter() is not None:
@@ -142,20 +169,26 @@ class Pool:
 
     def on_idle(self, connection: Connection) -> None:
         """A connection has no request any more."""
-        lane = self._lane_of[connection]
+        is_unused = connection.release()
+        lane = self._lane_of.get(connection)
+        if lane is None or connection.is_closed:
+            return
         if self._is_closed:
             connection.close()
             return
         waiter = lane.next_waiter()
         if self._blocked and self._is_another_due(lane, waiter):
-            connection.close()  # its place goes to the lane that waits longer
+            if is_unused:
+                connection.close()  # its place goes to the lane that waits longer
         elif waiter is not None:
-            lane.waiters.popleft()
-            waiter.future.set_result(connection)
+            lane.idle[connection] = None
+            self._serve(lane, connection)
             if lane in self._blocked:
                 self._blocked.move_to_end(lane)  # it was served just now: others come first
         else:
             lane.idle[connection] = None
+            if not is_unused:
+                return
             self._idle_until[connection] = self._loop.time() + self._limits.idle_s
             if self._timer is None:
                 self._timer = self._loop.call_later(self._limits.idle_s, self._expire)
@@ -165,17 +198,19 @@ class Pool:
         lane = self._lane_of.pop(connection, None)
         if lane is None:
             return
-        if lane.shared is connection:
-            lane.shared = None
-        if lane.idle.pop(connection, connection) is None:
-            del self._idle_until[connection]
+        lane.idle.pop(connection, None)
+        self._idle_until.pop(connection, None)
         self.vacate(lane)
 
-    def wake_all(self, lane: Lane) -> None:
-        """A shared connection is there: whoever waits in its lane may use it."""
-        while (waiter := lane.next_waiter()) is not None:
+    def _serve(self, lane: Lane, connection: Connection) -> None:
+        """Give a connection with room to those who wait, as far as it goes."""
+        has_room = True
+        while has_room and (waiter := lane.next_waiter()) is not None:
             lane.waiters.popleft()
-            waiter.future.set_result(lane.shared)
+            has_room = connection.reserve()
+            waiter.future.set_result(connection)
+        if not has_room:
+            del lane.idle[connection]
 
     async def close(self, patience_s: float = 1.0) -> None:
         """Close every connection and wait until they are gone; those in use break."""
@@ -203,15 +238,19 @@ class Pool:
     def _try_count(self, lane: Lane) -> bool:
         """Count one more connection of a lane if the limits allow; an idle one of another lane makes room."""
         self._admit()  # whoever waits comes first
-        if lane.open >= self._limits.max_per_origin:
+        if lane.open >= self._limits.max_per_origin or (lane.may_share and lane.dialling):
             return False
         if self.open >= self._limits.max_connections:
             if self._idle_until:
                 next(iter(self._idle_until)).close()  # its place is free when it is gone
             return False
-        lane.open += 1
-        self.open += 1
+        self._count(lane)
         return True
+
+    def _count(self, lane: Lane) -> None:
+        lane.open += 1
+        lane.dialling += 1
+        self.open += 1
 
     def _is_another_due(self, lane: Lane, waiter: Waiter | None) -> bool:
         """Whether somebody in the lane that is blocked longest came before this lane's oldest waiter."""
@@ -232,9 +271,10 @@ class Pool:
             waiter = lane.next_waiter()
             if waiter is None or lane.open >= self._limits.max_per_origin:
                 continue
+            if lane.may_share and lane.dialling:
+                continue  # `add` and `cancel` come back to it
             lane.waiters.popleft()
-            lane.open += 1
-            self.open += 1
+            self._count(lane)
             waiter.future.set_result(None)
             if lane.next_waiter() is not None:
                 self._blocked[lane] = None
@@ -253,8 +293,8 @@ class Pool:
             if future.done() and not future.cancelled() and future.exception() is None:
                 given = future.result()
                 if given is None:
-                    self.vacate(lane)
-                elif given is not lane.shared:
+                    self.cancel(lane)
+                else:
                     self.on_idle(given)
             raise
         finally:

@@ -7,10 +7,10 @@ fresh connection, if the method allows it or nothing was sent (RFC 9112 §9.3.1)
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+from typing import Final, Literal, Protocol, cast
 
 from rocket_sup.client.decoding import decode
-from rocket_sup.client.dial import Dialler
+from rocket_sup.client.dial import Dialled, Dialler
 from rocket_sup.client.errors import ClientClosed, Disconnected
 from rocket_sup.client.http1 import Http1Connection
 from rocket_sup.client.messages import Elapsed, Request, Response
@@ -18,9 +18,22 @@ from rocket_sup.client.pool import Connection, Lane, Pool
 from rocket_sup.client.request_head import request_head
 from rocket_sup.client.settings import DEFAULT_LIMITS, Limits
 from rocket_sup.client.tls import Tls
+from rocket_sup.client.undecided import Undecided, make_http2, require_http2
 
 # Kept connections that one request may find ended; a server that restarts ends all of them at once.
 _MOST_STALE: Final = 10
+
+
+class Exchanger(Connection, Protocol):
+    """A connection, of whatever version."""
+
+    def start(self, request: Request, head: bytes, *, is_last: bool = False) -> asyncio.Future[Response]:
+        """Send a request; whoever stops waiting for its answer calls `abandon`."""
+        ...
+
+    def abandon(self, request: Request) -> None:
+        """Nobody wants the answer to this request any more."""
+        ...
 
 
 class Wire:
@@ -39,6 +52,7 @@ class Wire:
         unix_socket: str | None = None,
         local_address: str | None = None,
         decompress: bool = True,
+        http2: bool | Literal["prior"] = False,
     ) -> None:
         """Describe connections; none is made yet.
 
@@ -48,12 +62,19 @@ class Wire:
             unix_socket: connect to this socket file, whatever the URL says.
             local_address: connect from this address.
             decompress: give content without its content coding.
+            http2: offer HTTP/2 to servers of https URLs; "prior" speaks nothing else, with any server.
+
+        Raises:
+            InvalidRequest: HTTP/2 was asked for, and the library for it is not installed.
         """
+        if http2:
+            require_http2()
         self._limits = limits
         self._tls = tls or Tls()
         self._unix_socket = unix_socket
         self._local_address = local_address
         self._decompresses = decompress
+        self._http2 = http2
         self._is_open = False
         self._is_closed = False
 
@@ -94,12 +115,12 @@ class Wire:
             raise ClientClosed("the client is closed")
         self._is_open = True
         loop = self._loop = asyncio.get_running_loop()
-        self._pool = Pool(loop, self._limits)
+        self._pool = Pool(loop, self._limits, may_share=self._http2 is not False)
         self._dialler = Dialler(
             loop,
             self._limits,
             tls=self._tls,
-            protocols=["http/1.1"],
+            protocols=["h2", "http/1.1"] if self._http2 else ["http/1.1"],
             unix_socket=self._unix_socket,
             local_address=self._local_address,
         )
@@ -112,7 +133,7 @@ class Wire:
         opening = None
         if taken is None:
             taken, opening = await self._connection(lane, request)
-        connection = cast(Http1Connection, taken)
+        connection = cast(Exchanger, taken)
         answer = connection.start(request, head, is_last=is_last)
         try:
             response = await answer
@@ -132,14 +153,31 @@ class Wire:
         if connection is not None:
             return connection, Elapsed(pool=waited)
         try:
-            made, took = await self._dialler.dial(request, self._make_connection)
+            made, took = await self._dial(request, lane)
         except BaseException:
-            pool.vacate(lane)
+            pool.cancel(lane)
             raise
         pool.add(lane, made)
         if made.is_closed:  # between the handshake and here
             pool.on_closed(made)
         return made, Elapsed(pool=waited, dns=took.dns, connect=took.connect, tls=took.tls)
+
+    async def _dial(self, request: Request, lane: Lane) -> tuple[Exchanger, Dialled]:
+        """Open a connection, of the version that the server chose."""
+        is_secure = request.url.scheme == "https"
+        if self._http2 is False or not (is_secure or self._http2 == "prior"):
+            lane.may_share = False
+            return await self._dialler.dial(request, self._make_connection)
+        undecided, took = await self._dialler.dial(request, Undecided)
+        if took.protocol == "h2" or self._http2 == "prior":
+            made: Exchanger = make_http2(
+                self._loop, self._limits, on_idle=self._pool.on_idle, on_closed=self._pool.on_closed
+            )
+        else:
+            lane.may_share = False
+            made = self._make_connection()
+        undecided.become(cast(asyncio.Protocol, made))
+        return made, took
 
     def _make_connection(self) -> Http1Connection:
         return Http1Connection(

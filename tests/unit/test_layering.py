@@ -58,6 +58,7 @@ COLUMNS = {
         " client.http1 client.pool client.resolving client.tls client.dial client.wire client.decoding"
         " client.content client.asyncclient client.redirects client.cookies client.auth client.retries"
         " client.loopthread client.syncclient client.bulk client.bulkreport"
+        " client.http2 client.http2_exchange client.undecided"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
@@ -132,7 +133,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "client.cache.errand": "data between client.cache.layer and client.cache.fetching",
     "conduit": "what two engines promise: tests/conformance/test_conduit.py holds them to it",
     **dict.fromkeys(
-        ["client.http1", "client.wire", "client.dial", "client.asyncclient", "client.syncclient"],
+        ["client.http1", "client.http2", "client.http2_exchange", "client.wire", "client.dial", "client.asyncclient", "client.syncclient"],
         "shells around sockets, against real servers: tests/client",
     ),
     **dict.fromkeys(

@@ -18,9 +18,19 @@ REQUEST = Request("GET", "http://host/", timeout=Timeout(pool=None))
 class Fake:
     """A connection that is gone as soon as it is closed."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, most: int = 1) -> None:
         self.pool = pool
+        self.most = most
+        self.used = 0
         self.is_closed = False
+
+    def reserve(self) -> bool:
+        self.used += 1
+        return self.used < self.most
+
+    def release(self) -> bool:
+        self.used -= 1
+        return not self.used
 
     def close(self) -> None:
         if not self.is_closed:
@@ -31,12 +41,14 @@ class Fake:
         self.close()
 
 
-def with_pool(limits: Limits) -> Callable[[Callable[[Pool], Awaitable[None]]], Callable[[], None]]:
+def with_pool(
+    limits: Limits, *, may_share: bool = False
+) -> Callable[[Callable[[Pool], Awaitable[None]]], Callable[[], None]]:
     """Run a test in a loop, with a pool that is closed in the end."""
 
     def wrap(test: Callable[[Pool], Awaitable[None]]) -> Callable[[], None]:
         async def run() -> None:
-            pool = Pool(asyncio.get_running_loop(), limits)
+            pool = Pool(asyncio.get_running_loop(), limits, may_share=may_share)
             await test(pool)
             await pool.close()
             assert 0 == pool.open
@@ -163,7 +175,7 @@ async def test_the_right_to_open_one_is_not_lost_either(pool: Pool) -> None:
     late.cancel()
 
     assert await last is None
-    pool.vacate(lane)
+    pool.cancel(lane)
 
 
 @with_pool(Limits(max_connections=1))
@@ -211,4 +223,42 @@ async def test_a_closed_pool_has_nothing_for_anybody(pool: Pool) -> None:
         await waiting
     with pytest.raises(ClientClosed):
         await pool.reserve(lane, REQUEST)
+    assert connection.is_closed
+
+
+@with_pool(Limits(), may_share=True)
+async def test_connections_that_take_many_requests_are_made_one_at_a_time(pool: Pool) -> None:
+    """The first caller opens one, the others share it, and only those it has no room for open the next."""
+    lane = pool.lane("a")
+    assert await pool.reserve(lane, REQUEST) is None
+    waiting = [asyncio.ensure_future(pool.reserve(lane, REQUEST)) for _ in range(5)]
+    await turns()
+    assert 1 == pool.open
+    first = Fake(pool, most=3)
+    pool.add(lane, first)
+    await turns()
+
+    assert [first, first, None] == [future.result() for future in waiting[:3]]
+    assert [False, False] == [future.done() for future in waiting[3:]]
+    pool.on_idle(first)
+    assert first is await waiting[3]
+    pool.cancel(lane)
+    assert await waiting[4] is None
+    pool.cancel(lane)
+
+
+@with_pool(Limits(idle_s=0.02), may_share=True)
+async def test_a_shared_connection_is_idle_when_nobody_uses_it(pool: Pool) -> None:
+    """It has room before that, and is closed only after."""
+    lane = pool.lane("a")
+    assert await pool.reserve(lane, REQUEST) is None
+    connection = Fake(pool, most=10)
+    pool.add(lane, connection)
+    assert connection is pool.try_take(lane)
+    pool.on_idle(connection)
+    await asyncio.sleep(0.06)
+    assert not connection.is_closed
+    pool.on_idle(connection)
+    while pool.open:  # noqa: ASYNC110 - the pool tells nobody
+        await asyncio.sleep(0.005)
     assert connection.is_closed
