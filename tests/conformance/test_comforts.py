@@ -376,6 +376,7 @@ def test_middleware_is_around_streams(serve: Serve) -> None:
 # -- deadlines of one connection
 
 
+@pytest.mark.slow
 def test_a_connection_has_deadlines_of_its_own(serve: Serve) -> None:
     """Given by a setup hook, here to every other connection; the rest is as configured."""
     app = application()
@@ -396,6 +397,7 @@ def test_a_connection_has_deadlines_of_its_own(serve: Serve) -> None:
     assert "hook_failed" not in [event["event"] for event in server.events()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("deadlines", "sent", "status"),
     [

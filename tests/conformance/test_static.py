@@ -633,8 +633,9 @@ def open_names() -> set[str]:
     return found
 
 
-def test_descriptors_are_given_back(serve: Serve, site: Path) -> None:
+def test_descriptors_are_given_back(serve: Serve, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After whole answers, parts, HEAD, 304, and clients that leave in the middle."""
+    monkeypatch.setattr("rocket_sup.static.KEPT_S", 0.02)
     (site / "huge").touch()
     os.truncate(site / "huge", 256 * 1024 * 1024)
     server = serve(router_of(site))
@@ -669,6 +670,7 @@ def test_a_directory_of_a_mounted_router(serve: Serve, site: Path) -> None:
     assert 404 == get(client, "/in/a/hello.txt").status
 
 
+@pytest.mark.slow
 def test_clients_that_do_not_read_hold_nothing_but_a_file(serve: Serve, tmp_path: Path) -> None:
     """Memory stays flat, and when their time is over connections and file are gone."""
     root = tmp_path / "big"

@@ -259,6 +259,7 @@ def test_wsgi(start: Start) -> None:
     assert site.get("/nowhere").status == 404
 
 
+@pytest.mark.slow
 def test_gatekeeper(start: Start) -> None:
     """Versions and methods are refused before routing; a connection has deadlines, and its end is told."""
     site, module = start("gatekeeper")
