@@ -150,24 +150,25 @@ class CachingTransport:
         is most of what a hit costs: 2.6 us instead of 13.2. A test compares the two.
         """
         memory = self._shelf.memory
-        if (
-            memory is None
-            or self._only_named
-            or request.method != "GET"
-            or request.headers.has_any(self._special)
-        ):
+        if memory is None or request.method != "GET" or request.headers.has_any(self._special):
             return None
         stored = memory.peek(self._shelf.key(request.url))
-        if type(stored) is not Stored or "ttl" in request.extensions:
+        if type(stored) is not Stored or stored.selecting:
             return None
-        now = self._wall()
-        left_s = stored.fresh_until - now
+        ttl_s = request.extensions.get("ttl")
+        resident_s = self._wall() - stored.moments.received
+        if ttl_s is not None:
+            left_s = ttl_s - resident_s
+        elif self._only_named:
+            return None
+        else:
+            left_s = stored.fresh_s - resident_s
         # A clock that was set back is for `age_s` to see to.
-        if left_s <= 0 or now < stored.moments.received:
+        if left_s <= 0 or resident_s < 0:
             return None
         self._counts.hits += 1
         status = b"%b; hit; ttl=%d" % (self._name_on_wire, left_s)
-        return answered(stored, request, age_s=stored.lifetime_s - left_s, status=status)
+        return answered(stored, request, age_s=stored.initial_age_s + resident_s, status=status)
 
     async def close(self) -> None:
         """End renewals, close the inner transport, and the store if it is the cache's own."""

@@ -86,8 +86,8 @@ def _stored(known: dict[str, Any], content: bytes) -> Stored:
     )
     # The lifetime of before: another process may guess otherwise.
     lifetime_s = float(known["lifetime"])
-    fresh_until = read.fresh_until + lifetime_s - read.lifetime_s
-    return dataclasses.replace(read, lifetime_s=lifetime_s, fresh_until=fresh_until)
+    fresh_s = lifetime_s - read.initial_age_s if read.is_plain else 0.0
+    return dataclasses.replace(read, lifetime_s=lifetime_s, fresh_s=fresh_s)
 
 
 def _selecting(pairs: list[list[Any]]) -> tuple[tuple[str, str | None], ...]:

@@ -9,7 +9,7 @@ Spec: RFC 9111 §2, §3.1, §4.1
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rocket_sup.client.cache.directives import FOREVER_S, ResponseDirectives, delta_seconds
@@ -55,7 +55,7 @@ class Stored:
         is_forced: stored only because the caller named a lifetime; of no use to a request that names none.
         directives, lifetime_s, initial_age_s, etag, last_modified, date_s: computed from the others.
         block: the fields without Age, which is written anew each time, as they stand on the wire.
-        fresh_until: seconds since the epoch, until when it serves any request that asks for nothing special.
+        fresh_s: how long after it was received it serves any request that asks for nothing special.
     """
 
     status: int
@@ -73,7 +73,7 @@ class Stored:
     last_modified: str
     date_s: float
     block: bytes
-    fresh_until: float
+    fresh_s: float
 
     def age_s(self, now: float) -> float:
         """How old the response is (RFC 9111 §4.2.3)."""
@@ -82,6 +82,11 @@ class Stored:
     def staleness_s(self, now: float) -> float:
         """How long it has been stale; negative, how long it will be fresh (RFC 9111 §4.2)."""
         return self.age_s(now) - self.lifetime_s
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it may serve any request while it is fresh."""
+        return not (self.is_forced or self.directives.no_cache or self.selecting)
 
     @property
     def cost(self) -> int:
@@ -174,8 +179,7 @@ def stored_response(
     date_s = parse_date((headers.get("date") or "").strip())
     lifetime_s = _lifetime_s(status, headers, directives, date_s, moments, is_shared, heuristic)
     initial_age_s = _initial_age_s(headers, date_s, moments)
-    is_plain = not (is_forced or directives.no_cache or selecting)
-    return Stored(
+    made = Stored(
         status=status,
         fields=fields,
         content=content,
@@ -191,8 +195,9 @@ def stored_response(
         last_modified=headers.get("last-modified", ""),
         date_s=moments.received if date_s is None else date_s,
         block=b"".join(_line(*pair) for pair in fields if pair[0].lower() != "age"),
-        fresh_until=moments.received + lifetime_s - initial_age_s if is_plain else float("-inf"),
+        fresh_s=lifetime_s - initial_age_s,
     )
+    return made if made.is_plain else replace(made, fresh_s=0.0)
 
 
 def _line(name: str, value: str) -> bytes:
