@@ -29,6 +29,7 @@ class Flow:
         is_left: the client has closed its side.
         is_gone: the connection is gone.
         loop, thread: to which it belongs.
+        on_wait: is called when somebody has to wait for content; None when that changes nothing.
         on_leave: is called when the client leaves; None when that changes nothing.
     """
 
@@ -47,6 +48,7 @@ class Flow:
         "is_whole",
         "loop",
         "on_leave",
+        "on_wait",
         "thread",
         "trailers",
     )
@@ -58,6 +60,7 @@ class Flow:
         self.is_whole = False
         self.is_left = False
         self.is_gone = False
+        self.on_wait: Callable[[], None] | None = None
         self.on_leave: Callable[[], None] | None = None
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
@@ -191,6 +194,8 @@ class Flow:
                 continue
             if self._arrival is not None:
                 raise LocalProtocolError("the content of a request has one reader at a time")
+            if self.on_wait is not None:
+                self.on_wait()
             self._arrival = self.loop.create_future()
             try:
                 await self._arrival

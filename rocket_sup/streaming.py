@@ -149,13 +149,16 @@ class Sending:
     async def send_stream(self, stream: Stream) -> None:
         """Send what a producer makes."""
         pieces: Any = stream.pieces  # whichever kind of iterable it is
+        on_wait = self._push
         if stream.is_blocking:
+            on_wait = self._push_gathered  # a thread is waited for in any case, also when it fails at once;
+            self.flow.on_wait = self._push  # but perhaps the client sends nothing before it has seen the head
             pieces = stream.pieces = ThreadedStream(pieces, self._conduit.executor)
         if stream.is_async:
             iterator = pieces.__aiter__() if hasattr(pieces, "__aiter__") else pieces
             while True:
                 try:
-                    piece = await Noticing(iterator.__anext__(), self._push)
+                    piece = await Noticing(iterator.__anext__(), on_wait)
                 except StopAsyncIteration:
                     break
                 await self._add(piece)
@@ -219,8 +222,13 @@ class Sending:
             await self.flow.wait_for_room()
 
     def _push(self) -> None:
-        """Send what there is: its producer waits for something."""
+        """Send what there is, and the head in any case: the producer waits for something."""
         if self._gathered or not self._conduit.is_begun:
+            self.flow.push(self._take())
+
+    def _push_gathered(self) -> None:
+        """Send what there is."""
+        if self._gathered:
             self.flow.push(self._take())
 
     def _take(self) -> bytes:

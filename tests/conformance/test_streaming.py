@@ -280,8 +280,7 @@ def test_content_of_another_length_is_no_answer(serve: Serve, gives: bytes, bloc
     app = one(lambda req: Response.stream(pieces(), length=5), blocking=blocking)
     app.get("/late")(lambda req: Response.stream(late(), length=5))
     server = serve(app)
-    if not blocking:
-        assert server.connect().send(get("/")).read().status == 500
+    assert server.connect().send(get("/")).read().status == 500
     client = server.connect().send(get("/late"))
     try:
         rest = client.read_rest()
@@ -426,12 +425,10 @@ def test_a_slow_reader_stops_the_producer(serve: Serve, kind: str) -> None:
     server = serve(one(lambda req: make(), blocking=kind == "thread"))
     client = server.connect().send(get("/"))
     server.wait_until(lambda: server.wire.held_bytes()[1])
-    made = producer.made
-    for _ in range(100):
+    for _ in range(100):  # as many turns as it likes: the kernel takes some MiB, and then no more
         server.call(lambda: None)
 
-    assert producer.made - made <= 4  # a thread works a little ahead
-    assert 0 < made * 65536 < PLENTY // 2
+    assert 0 < producer.made * 65536 < PLENTY // 2
     assert server.call(server.wire.held_bytes)[1] < 8 * MIB
     received = 0
     memory = resident_bytes()
@@ -724,17 +721,16 @@ def test_continue_is_said_when_content_is_asked_for(serve: Serve) -> None:
     assert (answer.status, answer.get("connection")) == (403, "close")
 
 
-def test_content_becomes_the_answer_while_both_flow(serve: Serve) -> None:
-    """What is sent comes back in upper case before the next is sent."""
+@pytest.mark.parametrize("blocking", [False, True])
+def test_content_becomes_the_answer_while_both_flow(serve: Serve, blocking: bool) -> None:
+    """What is sent comes back in upper case before the next is sent; on the loop, and in a thread."""
 
     def handler(req: Request) -> object:
-        async def pieces() -> AsyncIterator[bytes]:
-            async for piece in req.stream():
-                yield piece.upper()
+        if blocking:
+            return (piece.upper() for piece in req.stream())
+        return (piece.upper() async for piece in req.stream())
 
-        return pieces()
-
-    client = serve(upload(handler)).connect()
+    client = serve(upload(handler, blocking=blocking)).connect()
     for _ in range(2):
         client.send(request("POST / HTTP/1.1", "Transfer-Encoding: chunked"))
         answer = client._read_head()
