@@ -171,6 +171,8 @@ def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpar
         if word in COMMANDS:
             parser.error(f"a command comes first: rocket-sup {word} ...")
         if not os.path.isdir(word):
-            hint = did_you_mean(word, COMMANDS) or f'; an application is written "{word}:app"'
+            hint = did_you_mean(word, COMMANDS)
+            if not hint and "/" not in word:
+                hint = f'; an application is written "{word}:app"'
             parser.error(f'"{word}" is neither a command nor an application nor a directory{hint}')
     return parsed

@@ -147,6 +147,7 @@ def test_a_file_that_cannot_be_opened_is_named(
             '"zzz.qqq" is neither a command nor an application nor a directory; an application is written'
             ' "zzz.qqq:app"',
         ),
+        (["no/where/"], '"no/where/" is neither a command nor an application nor a directory\n'),
         (["--port", "9", "status"], "a command comes first: rocket-sup status ..."),
         (["scale"], "the following arguments are required: N"),
     ],

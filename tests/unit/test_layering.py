@@ -133,7 +133,15 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "client.cache.errand": "data between client.cache.layer and client.cache.fetching",
     "conduit": "what two engines promise: tests/conformance/test_conduit.py holds them to it",
     **dict.fromkeys(
-        ["client.http1", "client.http2", "client.http2_exchange", "client.wire", "client.dial", "client.asyncclient", "client.syncclient"],
+        [
+            "client.http1",
+            "client.http2",
+            "client.http2_exchange",
+            "client.wire",
+            "client.dial",
+            "client.asyncclient",
+            "client.syncclient",
+        ],
         "shells around sockets, against real servers: tests/client",
     ),
     **dict.fromkeys(
