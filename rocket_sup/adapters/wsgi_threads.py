@@ -33,8 +33,10 @@ from rocket_sup.adapters.wsgi_response import (
     too_much,
     whole_answer,
 )
+from rocket_sup.errors import TransportError
 from rocket_sup.http.semantics import CLOSE, PERSIST, PERSIST_1_0, has_content, status_line
 from rocket_sup.response import Answer
+from rocket_sup.streaming import stream_answer
 
 if TYPE_CHECKING:
     from rocket_sup.conduit import Conduit
@@ -65,10 +67,16 @@ def call_in_threads(
         context = contextvars.copy_context()
         call.job = conduit.executor.submit(context.run, call.run, app, environs)
         try:
-            return await call.outcome
+            answer = await call.outcome
+            if answer is None or answer.source is None:
+                return answer
+            await stream_answer(request, answer, conduit)
+        except TransportError:
+            pass  # the client left while a file was sent: the application need not hear of it
         except asyncio.CancelledError:
             call.on_gone(None)  # too slow, or the acceptor leaves: nothing it gives goes anywhere
             raise
+        return None
 
     return handle
 

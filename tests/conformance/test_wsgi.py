@@ -521,6 +521,30 @@ def test_file_wrapper_sends_a_file(
     client.close()
 
 
+@MODES
+def test_a_client_that_leaves_a_file_is_no_failure(
+    serve: Callable[..., Server], threads: int, tmp_path: Path
+) -> None:
+    """Nor does anything stay behind of it."""
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(200_000_000)
+
+    def app(environ: Environ, start: Start) -> Iterable[bytes]:
+        start("200 OK", [TEXT])
+        result: Iterable[bytes] = environ["wsgi.file_wrapper"](path.open("rb"))
+        return result
+
+    server = serve(wsgi_router(app, threads=threads))
+    client = server.connect().send(get())
+    client.socket.recv(1)
+    client.close()
+    server.wait_until(lambda: not server.wire.connection_count())
+    server.wait_until(lambda: not server.wire.statistics.in_flight)
+
+    assert "handler_failed" not in [event["event"] for event in server.events()]
+
+
 def undone(content: bytes) -> bytes:
     """Chunked content, decoded; it has to be whole."""
     parts = []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,6 @@ from rocket_sup.errors import LocalProtocolError, RemoteProtocolError
 from rocket_sup.http.framing import parse_head
 from rocket_sup.request import Request
 from rocket_sup.response import Answer
-from rocket_sup.sources import FileSource, FileSpan
 
 PATIENCE_S = 10.0
 Start = Callable[..., Callable[[bytes], object]]
@@ -64,6 +62,17 @@ class RecordingConduit:
         self.written += data
         self.step("write")
         return self.has_room
+
+    @property
+    def unsent(self) -> int:
+        return 0 if self.has_room else 1
+
+    def send_file(self, fd: int, offset: int, count: int) -> bool:
+        self.step(f"file {offset} {count}")
+        return self.has_room
+
+    def abort(self, error: Exception | None = None) -> None:
+        self.step("abort")
 
     def finish(self, status: int, content_bytes: int, *, keep_alive: bool = True) -> None:
         self.finished = (status, content_bytes, keep_alive)
@@ -334,10 +343,11 @@ def test_a_call_that_had_to_queue_never_begins_for_a_client_that_is_gone() -> No
     asyncio.run(call())
 
 
-def test_a_file_is_left_to_the_engine(tmp_path: Path) -> None:
-    """No thread waits for it, and the application's own is closed."""
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_file_is_sent_by_the_engine(tmp_path: Path, stays: bool) -> None:
+    """No thread waits for it, and the application's own is closed; who leaves meanwhile is no failure."""
     path = tmp_path / "file"
-    path.write_bytes(b"0123456789")
+    path.write_bytes(b"x" * 100_000)
     files: list[io.BufferedReader] = []
 
     def app(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
@@ -347,14 +357,22 @@ def test_a_file_is_left_to_the_engine(tmp_path: Path) -> None:
         wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](files[0])
         return wrapped
 
-    answer, _ = run(app)
+    async def call() -> None:
+        call = Call(app, GET)
+        call.conduit.has_room = False
+        await call.conduit.wait_for(lambda: "file 4 99996" in call.conduit.steps)
+        call.conduit.has_room = True
+        if stays:
+            call.receiver.on_room()
+        else:
+            call.receiver.on_gone(None)
 
-    assert answer is not None
-    assert isinstance(answer.source, FileSource)
-    assert answer.source.parts == (FileSpan(4, 6),)
-    assert answer.length == 6
-    assert os.fstat(answer.source.fd).st_ino == path.stat().st_ino
-    assert files[0].closed
+        assert await call.end() is None
+        assert files[0].closed
+        assert b"Content-Length: 99996\r\n" in call.conduit.written
+        assert call.conduit.finished == ((200, 99996, True) if stays else None)
+
+    asyncio.run(call())
 
 
 @pytest.mark.parametrize(("promised", "match"), [("3", "more content"), ("9", "5 bytes")])
