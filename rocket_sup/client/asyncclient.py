@@ -30,6 +30,7 @@ from rocket_sup.client.wire import Wire
 from rocket_sup.http.headers import Headers, HeaderSource
 
 if TYPE_CHECKING:
+    from rocket_sup.client.cache.layer import CachingTransport
     from rocket_sup.client.cache.store import Store
 
 USER_AGENT: Final = "rocket-sup"
@@ -125,6 +126,8 @@ class AsyncClient:
         self._hooks = {name: tuple(hooks) for name, hooks in settings.get("hooks", {}).items()}
         self._transport = _transport_of(settings)
         self._has_cache = settings.get("cache") is not None
+        # What a cache in memory answers without waiting, of a transport that has one.
+        self._hit: Callable[[Request], Response | None] | None = getattr(self._transport, "hit", None)
         self.cookies = CookieJar(settings.get("cookies"), clock=time)
         self.headers = Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
         if settings.get("decompress", True):
@@ -204,6 +207,8 @@ class AsyncClient:
         Raises:
             ClientError: there is none.
         """
+        if (found := self.at_once(request)) is not None:
+            return found
         if self._is_closed:
             raise ClientClosed("the client is closed", request=request)
         total = request.timeout.total
@@ -212,6 +217,7 @@ class AsyncClient:
         if not self._has_cache and "ttl" in request.extensions:
             self._has_cache = True
             self._transport = _cached(self._transport, None)
+            self._hit = self._transport.hit
         history: tuple[Response, ...] = ()
         while True:
             response = await self._send_one(request)
@@ -227,6 +233,18 @@ class AsyncClient:
         if response.stream is not None and not request.is_streamed:
             await response.aread()
         return response
+
+    def at_once(self, request: Request) -> Response | None:
+        """Answer from a cache in memory; None if there is nothing, or more to do than to answer.
+
+        Any thread may call it.
+        """
+        if self._hit is None or self._is_closed or self._hooks or self._auth is not None:
+            return None
+        if "auth" in request.extensions or request.url.userinfo is not None:
+            return None
+        found = self._hit(request)
+        return None if found is None or found.status in REDIRECT_STATUSES else found
 
     async def _send_one(self, request: Request) -> Response:
         """Send a request and give its answer, without going where that leads."""
@@ -381,7 +399,7 @@ def _transport_of(settings: Settings) -> Transport:
     return transport if cache is None else _cached(transport, cache)
 
 
-def _cached(transport: Transport, store: Store | None) -> Transport:
+def _cached(transport: Transport, store: Store | None) -> CachingTransport:
     """Put a cache before a transport that has none; without a store, for requests that name a `ttl`."""
     # Here, as its modules take half as long again to load as all others of a client.
     from rocket_sup.client.cache.layer import CachingTransport

@@ -154,7 +154,7 @@ class Client:
         Raises:
             ClientError: there is no answer.
         """
-        return run(self._client.request(method, url, **options))
+        return self.send(self._client.build_request(method, url, **options))
 
     @contextmanager
     def stream(self, method: str, url: str | Url, **options: Unpack[Options]) -> Iterator[StreamedResponse]:
@@ -173,7 +173,8 @@ class Client:
 
     def send(self, request: Request) -> Response:
         """Send a request that was built before, and return its answer, whole."""
-        return run(self._client.send(request))
+        found = self._client.at_once(request)  # without a way to the loop's thread and back
+        return run(self._client.send(request)) if found is None else found
 
     def map(self, requests: Iterable[Item], **options: Unpack[BulkOptions]) -> Outcomes:
         """Send many requests; an iterator of responses and errors, as they finish.

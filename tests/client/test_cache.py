@@ -22,7 +22,7 @@ from rocket_sup.client.cache.policy import Policy
 from rocket_sup.client.cache.redis import RedisStore
 from rocket_sup.client.cache.sqlite import SqliteStore
 from rocket_sup.client.cache.store import MemoryStore, Store
-from rocket_sup.client.errors import ConnectError, IncompleteBody
+from rocket_sup.client.errors import ClientClosed, ConnectError, IncompleteBody
 from rocket_sup.client.wire import Wire
 from rocket_sup.http.semantics import http_date
 from tests.client.conftest import Speak, run, served
@@ -53,6 +53,7 @@ class Origin:
         app.get("/cookie")(self.cookie)
         app.get("/plain")(self.plain)
         app.get("/slow")(self.slow)
+        app.get("/moved")(self.moved)
         self.app = app
 
     def wall(self) -> float:
@@ -76,6 +77,12 @@ class Origin:
         if self.is_failing:
             return Response("failing", status=503)
         return self.answer(str(count), cache_control=f"max-age={request.path_params['seconds']}")
+
+    def moved(self, request: Request) -> Response:
+        """Elsewhere, for a while."""
+        self.count(request)
+        fields = {"Location": "/fresh/60", "Cache-Control": "max-age=60", "Date": http_date(self.now)}
+        return Response(status=301, headers=fields)
 
     async def slow(self, request: Request) -> Response:
         """Not at once, so that others come to ask for the same meanwhile."""
@@ -383,6 +390,36 @@ def test_the_client_for_threads_has_it_too(origin: Origin, site: str) -> None:
         assert client.get("/plain", ttl=60).from_cache is False
         assert client.get("/plain", ttl=60).from_cache is True
     assert {"/fresh/60": 1, "/plain": 1} == origin.asked
+
+
+def test_what_has_more_to_do_than_to_answer_is_not_answered_at_once(origin: Origin, site: str) -> None:
+    """Hooks hear of it, redirects are followed, credentials count, and a closed client sends nothing."""
+    heard: list[int] = []
+
+    async def main() -> None:
+        store = MemoryStore()
+        async with AsyncClient(base_url=site, cache=store) as client:
+            request = client.build_request("GET", "/fresh/60")
+            assert client.at_once(request) is None
+            await client.get("/fresh/60")
+            assert client.at_once(request) is not None
+            assert client.at_once(client.build_request("GET", "/fresh/60", auth=("a", "b"))) is None
+            assert (
+                client.at_once(client.build_request("GET", site.replace("//", "//a:b@") + "/fresh/60"))
+                is None
+            )
+            for _ in range(2):
+                assert "1" == (await client.get("/moved")).text
+        assert client.at_once(request) is None
+        with pytest.raises(ClientClosed):
+            await client.send(request)
+        hooks = {"response": [lambda response: heard.append(response.status)]}
+        async with AsyncClient(base_url=site, cache=store, hooks=hooks) as client:
+            assert (await client.get("/fresh/60")).from_cache
+
+    run(main)
+    assert [200] == heard
+    assert {"/fresh/60": 1, "/moved": 1} == origin.asked
 
 
 def test_a_client_without_a_cache_keeps_what_a_lifetime_was_named_for(origin: Origin, site: str) -> None:
