@@ -39,8 +39,8 @@ use opcode::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
 pub const MOST_CONTROL: usize = 125;
 /// Inflated bytes given at once; what was received behind them waits for the next call.
 const INFLATED_AT_ONCE: usize = 256 * 1024;
-/// A buffer larger than this is not kept for the next frame.
-const KEPT: usize = 16 * 1024;
+/// A buffer larger than this is not kept for the next frame: most connections are silent most of the time.
+const KEPT: usize = 4 * 1024;
 
 const FINAL: u8 = 0x80;
 /// RSV1, RFC 7692 §6.

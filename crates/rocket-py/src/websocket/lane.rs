@@ -20,6 +20,9 @@ use crate::slot::Slot;
 /// A handler that sends more than this without waiting for anything lets others have a turn.
 const MUCH: usize = 64 * 1024;
 
+/// Places in the queue that are kept when it is empty.
+const KEPT: usize = 64;
+
 /// See the module's description.
 #[pyclass(frozen, weakref, module = "rocket_sup.engine._native")]
 pub struct Lane {
@@ -281,7 +284,12 @@ impl Lane {
     }
 
     fn pop(&self) -> Option<Py<PyAny>> {
-        let (message, size) = self.queue.borrow_mut().pop_front()?;
+        let mut queue = self.queue.borrow_mut();
+        let (message, size) = queue.pop_front()?;
+        if queue.is_empty() && queue.capacity() > KEPT {
+            queue.shrink_to(0); // a read was full of messages; most are not
+        }
+        drop(queue);
         self.queued.set(self.queued.get() - size);
         Some(message)
     }
