@@ -130,10 +130,18 @@ def _config(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _fetch(arguments: Sequence[str]) -> int:
+    # Only here: no other command is a client, and the processes of a tree stay small.
+    from rocket_sup.client.fetch import main as fetch
+
+    return fetch(arguments)
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "serve": _serve,
     "check": _check,
     "config": _config,
+    "fetch": _fetch,
     **commands.COMMANDS,
 }
 
@@ -141,6 +149,7 @@ _SUMMARIES: Final[Mapping[str, str]] = {
     "serve": "serve an application, or the files of a directory; the same as no command",
     "check": "check the configuration and that the application can be imported",
     "config": "show every option, its value and where it comes from",
+    "fetch": "ask other servers for URLs: one, or as many as a file has",
     **commands.SUMMARIES,
 }
 

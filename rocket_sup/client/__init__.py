@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from rocket_sup.client.auth import Netrc as Netrc
     from rocket_sup.client.cookies import CookieJar as CookieJar
     from rocket_sup.client.errors import ClientError as ClientError
+    from rocket_sup.client.events import ServerSentEvent as ServerSentEvent
+    from rocket_sup.client.events import aiter_events as aiter_events
+    from rocket_sup.client.events import iter_events as iter_events
     from rocket_sup.client.messages import Request as Request
     from rocket_sup.client.messages import Response as Response
     from rocket_sup.client.messages import Upload as Upload
+    from rocket_sup.client.mock import AsgiTransport as AsgiTransport
+    from rocket_sup.client.mock import MockTransport as MockTransport
+    from rocket_sup.client.onecall import send_request_with_cache as send_request_with_cache
     from rocket_sup.client.retries import Retry as Retry
     from rocket_sup.client.settings import Limits as Limits
     from rocket_sup.client.settings import Timeout as Timeout
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from rocket_sup.client.urls import Url as Url
 
 _HOMES = {
+    "AsgiTransport": "mock",
     "AsyncClient": "asyncclient",
     "Basic": "auth",
     "Bearer": "auth",
@@ -36,17 +43,23 @@ _HOMES = {
     "CookieJar": "cookies",
     "Digest": "auth",
     "Limits": "settings",
+    "MockTransport": "mock",
     "Netrc": "auth",
     "Request": "messages",
     "Response": "messages",
     "Retry": "retries",
+    "ServerSentEvent": "events",
     "Timeout": "settings",
     "Tls": "tls",
     "Transport": "transport",
     "Upload": "messages",
     "Url": "urls",
+    "aiter_events": "events",
+    "iter_events": "events",
+    "send_request_with_cache": "onecall",
 }
 __all__ = [
+    "AsgiTransport",
     "AsyncClient",
     "Basic",
     "Bearer",
@@ -55,15 +68,20 @@ __all__ = [
     "CookieJar",
     "Digest",
     "Limits",
+    "MockTransport",
     "Netrc",
     "Request",
     "Response",
     "Retry",
+    "ServerSentEvent",
     "Timeout",
     "Tls",
     "Transport",
     "Upload",
     "Url",
+    "aiter_events",
+    "iter_events",
+    "send_request_with_cache",
 ]
 
 

@@ -59,6 +59,7 @@ COLUMNS = {
         " client.content client.asyncclient client.redirects client.cookies client.auth client.retries"
         " client.loopthread client.syncclient client.bulk client.bulkreport"
         " client.http2 client.http2_exchange client.undecided"
+        " client.onecall client.mock client.events client.fetch"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
@@ -125,6 +126,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("client.asyncclient", "client.cache.layer"): "only clients that have a cache wait for its modules",
     ("route", "streamed"): "it knows the event loop, which the Supervisor never loads",
     ("checking", "application"): "only the child loads the wire, and what it adapts applications with",
+    ("cli", "client.fetch"): "no other command is a client, and the processes of a tree stay small",
     ("cli", "acceptor"): "the Listener loads the wire once, before its first fork; the Supervisor never does",
 }
 # Modules whose behaviour only shows in whole processes: tested there, not in a file of their own.
