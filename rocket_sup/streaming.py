@@ -71,16 +71,15 @@ async def send_answer(request: Request, answer: Answer, flow: Flow) -> None:
 
 
 async def _send_file(sending: Sending, source: FileSource) -> None:
-    has_left = True
+    is_sent = sending.is_bare
     try:
-        has_left = not sending.is_bare and not await _until_left(sending, sending.send_file(source))
-        if sending.is_bare:
+        if is_sent:
             sending.finish()
+        else:
+            is_sent = await _until_left(sending, sending.send_file(source))
     finally:
-        if (
-            has_left
-        ):  # or failed: the file may be on its way to the socket, which has to know before it is closed
-            sending.abort()
+        if not is_sent:
+            sending.abort()  # before the file is closed: it may be on its way to the socket
         source.close()
 
 
@@ -129,7 +128,7 @@ class Sending:
 
     async def send_file(self, source: FileSource) -> None:
         """Send the parts of a file."""
-        before: list[bytes] = [self._begin()]
+        before: list[bytes] = []
         for part in source.parts:
             if not isinstance(part, FileSpan):
                 before.append(part)
@@ -139,12 +138,12 @@ class Sending:
                     raise LocalProtocolError(f"a file ended {part.count - len(content)} bytes early")
                 before.append(content)
             else:
-                if before:
-                    self.flow.push(b"".join(before))
-                    before.clear()
+                if first := self._start() + b"".join(before):
+                    self.flow.push(first)
+                before.clear()
                 await self.flow.send_file(source.fd, part.offset, part.count)
         self._content_bytes = source.length
-        self._end(b"".join(before))
+        self._end(self._start() + b"".join(before))
 
     async def send_stream(self, stream: Stream) -> None:
         """Send what a producer makes."""
@@ -184,8 +183,11 @@ class Sending:
         """Send an answer without content."""
         self._end(self._begin())
 
+    def _start(self) -> bytes:
+        """Begin the answer, unless that was done; return its head, or nothing."""
+        return b"" if self._conduit.is_begun else self._begin()
+
     def _begin(self) -> bytes:
-        """Begin the answer; return its head."""
         answer = self._answer
         lines = [status_line(answer.status)]
         if not answer.has_date:
@@ -233,7 +235,7 @@ class Sending:
 
     def _take(self) -> bytes:
         """Frame what was gathered, behind the head if that is still to come."""
-        parts = [] if self._conduit.is_begun else [self._begin()]
+        parts = [self._start()]
         if self._gathered:
             if self._is_chunked:
                 parts += [b"%x\r\n" % self._gathered_bytes, *self._gathered, b"\r\n"]
