@@ -5,6 +5,7 @@
 //! into the engine (to watch a descriptor, to close the longest-idle connection) finds everything but itself.
 
 mod accepting;
+mod sending;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,7 +15,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use crate::driver::{Driver, Receive, Token};
-use crate::http1::{After, App, Connection, Millis, Moment, NEVER, Part, Phase, Reply, Settings, Terms};
+use crate::http1::{After, App, Connection, Millis, Moment, NEVER, Phase, Reply, Settings, Terms};
 use crate::places::Places;
 use crate::slab::Slab;
 use crate::wheel::Wheel;
@@ -23,9 +24,6 @@ pub use accepting::{Accepted, BATCH, Stop};
 
 /// Output memory that is kept for the next connection; a larger one is given back.
 const KEPT_OUTPUT: usize = 1 << 18;
-
-/// Of a file in one turn: what a fast client takes in less time than handlers need.
-const MOST_OF_A_FILE: u64 = 1 << 20;
 
 /// Deadlines are in seconds: a quarter late hurts nobody.
 const TICK: Millis = 250;
@@ -425,58 +423,6 @@ impl<A: App> Server<A> {
         }
     }
 
-    /// Send what a borrower wants sent of a file, and tell him if there is room.
-    #[inline(never)]
-    fn serve_borrower(&self, token: Token, connection: &mut Connection<A>) {
-        if connection.output.is_empty()
-            && let Some(part) = connection.part()
-        {
-            self.send_part(token, connection, part);
-            if connection.is_touched() {
-                self.touched.borrow_mut().push(token);
-            }
-        }
-        if connection.after != After::Abort {
-            connection.tell_room(&self.app);
-        }
-    }
-
-    /// Send so much of a file as the socket takes, within bounds: others want to be served too.
-    fn send_part(&self, token: Token, connection: &mut Connection<A>, part: Part) {
-        let at = self.moment();
-        let most = part.left.min(MOST_OF_A_FILE) as usize;
-        let mut taken = 0;
-        while taken < most {
-            match sendfile(connection.fd, part.fd, part.offset + taken as u64, most - taken) {
-                Ok(0) => return connection.on_short_file(),
-                Ok(sent) => taken += sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return connection.on_broken(error.raw_os_error().unwrap_or(libc::EIO)),
-            }
-        }
-        self.app.count_bytes(0, taken);
-        let own = connection.own.clone();
-        connection.on_part_sent(taken as u64, self.settings_of(&own), at);
-        if connection.part().is_some() {
-            self.driver.borrow_mut().want_write(token, connection.fd);
-        }
-    }
-
-    fn send(&self, token: Token, connection: &mut Connection<A>) {
-        let at = self.moment();
-        let taken = match self.driver.borrow_mut().send(connection.fd, connection.unsent()) {
-            Ok(taken) => taken,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return connection.on_broken(error.raw_os_error().unwrap_or(0)),
-        };
-        self.app.count_bytes(0, taken);
-        let own = connection.own.clone();
-        connection.on_sent(taken, self.settings_of(&own), at);
-        if !connection.output.is_empty() {
-            self.driver.borrow_mut().want_write(token, connection.fd);
-        }
-    }
-
     /// See that the wheel wakes us at the connection's deadline, or earlier.
     fn watch_time(&self, token: Token, connection: &mut Connection<A>) {
         if connection.deadline < connection.timed_for {
@@ -494,22 +440,6 @@ impl<A: App> Server<A> {
             self.keep_output(mem::take(&mut connection.output));
         }
         connection.closed(&self.app);
-    }
-}
-
-/// Send a part of a file: bytes the socket has taken; zero at the end of the file.
-fn sendfile(socket: RawFd, file: RawFd, offset: u64, count: usize) -> io::Result<usize> {
-    let mut offset = offset.cast_signed();
-    loop {
-        // SAFETY: the kernel reads and writes one number, to which a valid pointer is given.
-        let sent = unsafe { libc::sendfile64(socket, file, &raw mut offset, count) };
-        if sent >= 0 {
-            return Ok(sent.cast_unsigned());
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
     }
 }
 

@@ -5,19 +5,21 @@
 //! look at the bytes (JSON, forms, charsets, queries) is done by the same Python functions that serve the
 //! portable engine, so that there is one truth about it.
 
+mod text;
+
 use std::borrow::Cow;
 use std::cell::UnsafeCell;
 use std::net::SocketAddr;
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
-use pyo3::{PyTraverseError, PyVisit, ffi, intern};
+use pyo3::{PyTraverseError, PyVisit, intern};
 use rocket_core::head::{Content, Head, Path, Span, each_field, find_field};
 
 use crate::client::{Client, name_of_address};
 use crate::slot::Slot;
 use crate::spare::{Spare, make};
+use text::{Shared, latin1, with_host};
 
 /// A request; `rocket_sup.Request` says what it offers.
 ///
@@ -49,40 +51,6 @@ struct Sent {
     head: Head,
     /// The client's, as long as nobody asked for it.
     address: Option<SocketAddr>,
-}
-
-/// The Python functions and classes that do the longer work; looked up once.
-struct Shared {
-    class: Py<PyType>,
-    head_class: Py<PyAny>,
-    headers_from_block: Py<PyAny>,
-    parse_query: Py<PyAny>,
-    cut_path: Py<PyAny>,
-    read_json: Py<PyAny>,
-    read_text: Py<PyAny>,
-    parse_form: Py<PyAny>,
-    unquote: Py<PyAny>,
-}
-
-impl Shared {
-    fn of(py: Python<'_>) -> PyResult<&Self> {
-        static SHARED: PyOnceLock<Shared> = PyOnceLock::new();
-        SHARED.get_or_try_init(py, || {
-            let request = py.import("rocket_sup.request")?;
-            let get = |name: &str| request.getattr(name).map(Bound::unbind);
-            Ok(Self {
-                class: request.getattr("Request")?.cast_into::<PyType>()?.unbind(),
-                head_class: get("RequestHead")?,
-                headers_from_block: request.getattr("Headers")?.getattr("from_block")?.unbind(),
-                parse_query: get("parse_query")?,
-                cut_path: get("cut_path")?,
-                read_json: get("read_json")?,
-                read_text: get("read_text")?,
-                parse_form: get("parse_form")?,
-                unquote: get("unquote")?,
-            })
-        })
-    }
 }
 
 impl Request {
@@ -494,27 +462,5 @@ impl Request {
 
     fn __clear__(&self, py: Python<'_>) {
         self.slots().iter().for_each(|slot| drop(slot.replace(py, None)));
-    }
-}
-
-/// Put the authority of an absolute-form target in the place of the Host received.
-fn with_host(authority: &[u8], fields: &[u8]) -> Vec<u8> {
-    let mut lines = [b"\r\nHost: ", authority].concat();
-    for line in fields.split(|byte| *byte == b'\r').skip(1) {
-        if !line[1..].get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:")) {
-            lines.push(b'\r');
-            lines.extend_from_slice(line);
-        }
-    }
-    lines
-}
-
-/// Text of bytes that stand for one character each.
-fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
-    // SAFETY: pointer and length are of one slice, which is only read; what comes back is a new reference to
-    // a str, or null with an exception set.
-    unsafe {
-        let text = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), bytes.len() as isize, std::ptr::null());
-        Ok(Bound::from_owned_ptr_or_err(py, text)?.cast_into_unchecked())
     }
 }

@@ -7,6 +7,7 @@
 
 mod connection;
 mod content;
+mod delivery;
 mod ending;
 mod lease;
 mod lent;
