@@ -90,8 +90,9 @@ class Settings(TypedDict, total=False):
         hooks: functions to call with each request before it is sent ("request") and each response as it
             comes ("response"), redirects included; plain or async.
         transport: what sends, instead of connections of the client's own.
-        cache: where answers are kept that may be used again (RFC 9111); closed by who made it. Without one,
-            answers are kept in memory for requests that name a `ttl`, and for no others.
+        cache: where answers are kept that may be used again (RFC 9111): a store, or the address of one,
+            "memory:", "sqlite:PATH", "redis://...". Without one, answers are kept in memory for requests that
+            name a `ttl`, and for no others.
     """
 
     base_url: str
@@ -108,7 +109,7 @@ class Settings(TypedDict, total=False):
     decompress: bool
     hooks: Mapping[str, Sequence[Hook]]
     transport: Transport
-    cache: Store | None
+    cache: Store | str | None
 
 
 class AsyncClient:
@@ -243,6 +244,8 @@ class AsyncClient:
             return None
         if "auth" in request.extensions or request.url.userinfo is not None:
             return None
+        if self.cookies or "cookies" in request.extensions:
+            return None  # they may select another answer
         found = self._hit(request)
         return None if found is None or found.status in REDIRECT_STATUSES else found
 
@@ -399,7 +402,7 @@ def _transport_of(settings: Settings) -> Transport:
     return transport if cache is None else _cached(transport, cache)
 
 
-def _cached(transport: Transport, store: Store | None) -> CachingTransport:
+def _cached(transport: Transport, store: Store | str | None) -> CachingTransport:
     """Put a cache before a transport that has none; without a store, for requests that name a `ttl`."""
     # Here, as its modules take half as long again to load as all others of a client.
     from rocket_sup.client.cache.layer import CachingTransport

@@ -371,9 +371,14 @@ def test_cookies_of_before_are_not_set_again(origin: Origin, site: str) -> None:
 
 
 @pytest.mark.usefixtures("loop_of_clients")
-def test_the_client_for_threads_has_it_too(origin: Origin, site: str) -> None:
-    """Many threads at once: one request."""
-    with Client(base_url=site, cache=MemoryStore()) as client:
+@pytest.mark.parametrize("kind", ["memory:", "sqlite:", "redis"])
+def test_the_client_for_threads_has_it_too(origin: Origin, site: str, kind: str, tmp_path: Path) -> None:
+    """Many threads at once: one request. A store that the client makes is closed with it."""
+    with ExitStack() as stack:
+        address = stack.enter_context(redis_server(tmp_path)) if kind == "redis" else kind
+        if kind == "sqlite:":
+            address += str(tmp_path / "cache.db")
+        client = stack.enter_context(Client(base_url=site, cache=address))
         texts: list[str] = []
 
         def ask() -> None:
@@ -404,6 +409,7 @@ def test_what_has_more_to_do_than_to_answer_is_not_answered_at_once(origin: Orig
             await client.get("/fresh/60")
             assert client.at_once(request) is not None
             assert client.at_once(client.build_request("GET", "/fresh/60", auth=("a", "b"))) is None
+            assert client.at_once(client.build_request("GET", "/fresh/60", cookies={"a": "b"})) is None
             assert (
                 client.at_once(client.build_request("GET", site.replace("//", "//a:b@") + "/fresh/60"))
                 is None

@@ -53,7 +53,7 @@ COLUMNS = {
         " client.cache.validation client.cache.invalidation client.cache.policy"
         " client.cache.serial client.cache.store client.cache.sqlite client.cache.redis"
         " client.cache.tee client.cache.flight client.cache.shelf client.cache.answers client.cache.errand"
-        " client.cache.fetching client.cache.layer"
+        " client.cache.fetching client.cache.address client.cache.layer"
         " client.answer_head client.answer_reader client.request_head client.streams client.deadlines"
         " client.http1 client.pool client.resolving client.tls client.dial client.wire client.decoding"
         " client.content client.asyncclient client.redirects client.cookies client.auth client.retries"

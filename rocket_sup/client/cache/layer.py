@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from rocket_sup.client.cache.address import store_at
 from rocket_sup.client.cache.answers import answered, from_stored, gateway_timeout, renewal
 from rocket_sup.client.cache.ask import DECISIVE, Ask, read_ask
 from rocket_sup.client.cache.errand import CacheStatistics, Errand
@@ -26,7 +27,7 @@ from rocket_sup.client.cache.flight import ABANDONED, UNSHARED, Flight, Landing
 from rocket_sup.client.cache.keys import selecting_values, variant_key
 from rocket_sup.client.cache.policy import Decision, Policy, Use
 from rocket_sup.client.cache.shelf import Found, Shelf
-from rocket_sup.client.cache.store import MemoryStore, Store
+from rocket_sup.client.cache.store import Store
 from rocket_sup.client.cache.stored import Stored
 from rocket_sup.client.errors import ClientError, TotalTimeout
 from rocket_sup.client.messages import Request, Response
@@ -46,7 +47,7 @@ class CachingTransport:
     def __init__(
         self,
         inner: Transport,
-        store: Store | None = None,
+        store: Store | str | None = None,
         *,
         shared: bool = False,
         policy: Policy | None = None,
@@ -62,7 +63,8 @@ class CachingTransport:
 
         Args:
             inner: asks the servers; closed with this.
-            store: keeps responses, and is closed by who made it; None for a `MemoryStore` of its own.
+            store: keeps responses, and is closed by who made it; or the address of one of its own, see
+                `store_at`; None for one in memory.
             shared: whether several users get these responses (RFC 9111 §1).
             policy: what the specification leaves open; `shared` is added to it.
             only_named: answer and store only requests whose caller names a lifetime.
@@ -76,8 +78,10 @@ class CachingTransport:
         policy = policy or Policy()
         self._policy = replace(policy, is_shared=True) if shared else policy
         self._inner = inner
-        self._own_store = MemoryStore() if store is None else None
-        self._shelf = Shelf(store or self._own_store or MemoryStore(), self._policy, namespace=namespace)
+        self._has_own_store = store is None or isinstance(store, str)
+        address = "memory:" if store is None else store
+        self._store = store_at(address) if isinstance(address, str) else address
+        self._shelf = Shelf(self._store, self._policy, namespace=namespace)
         self._counts = CacheStatistics()
         self._fetching = Fetching(
             inner,
@@ -177,8 +181,8 @@ class CachingTransport:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._inner.close()
-        if self._own_store is not None:
-            await self._own_store.close()
+        if self._has_own_store:
+            await self._store.close()
 
     @property
     def open_connections(self) -> int:

@@ -17,6 +17,8 @@ from tests.unit.client.cache.exchanges import NOW, stored
 from tests.unit.client.cache.stores import check_store
 
 SMALL = stored()
+# From 3.12 on, Python warns of forking a process with threads; what that does to a store is tested here.
+forking = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
 
 class Clock:
@@ -192,6 +194,7 @@ def write_many(path: Path, name: str) -> None:
     asyncio.run(scenario())
 
 
+@forking
 @pytest.mark.slow
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
     """None loses what another wrote, and the books agree."""
@@ -207,6 +210,7 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@forking
 def test_a_forked_process_opens_the_file_itself(tmp_path: Path) -> None:
     """The parent's connection and thread are not its own."""
     store = SqliteStore(tmp_path / "cache.db")
