@@ -122,7 +122,8 @@ def file_answer(path: str | os.PathLike[str], ask: Ask, *, media_type: str | Non
     fields.append(("Accept-Ranges", "bytes"))
     if validators.modified_s is not None:
         fields.append(("Last-Modified", http_date(validators.modified_s)))
-    fields.append(("Content-Type", selection.media_type))
+    if selection.media_type:
+        fields.append(("Content-Type", selection.media_type))
     if selection.content_range:
         fields.append(("Content-Range", selection.content_range))
     if there.size > MAX_WHOLE:

@@ -127,3 +127,14 @@ def test_a_file_that_shrinks_while_it_is_read_is_a_failure(
 
     with pytest.raises(OSError, match="shorter"):
         file_answer(path, ANY, media_type=None)
+
+
+def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
+    """A type that is left out, a date in the future; a part says which it is."""
+    path = tmp_path / "x"
+    path.write_bytes(b"xyz")
+    os.utime(path, (2**33, 2**33))
+    answer = file_answer(path, ask_of("GET", Headers({"Range": "bytes=1-1"})), media_type="")
+
+    assert (206, b"y") == (answer.status, answer.body)
+    assert {"ETag", "Accept-Ranges", "Content-Range"} == {name for name, _ in answer.fields}

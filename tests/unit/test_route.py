@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import inspect
 from collections.abc import Generator
 from typing import Any, cast
@@ -85,8 +86,9 @@ def test_what_cannot_be_a_route() -> None:
         Route("GET", "/", soon, blocking=True)
     with pytest.raises(RouteError, match="max_body"):
         Route("GET", "/", plain, max_body=-1)
-    with pytest.raises(RouteError, match="token"):
-        check_method("A B")
+    for name in ("A B", "", None):
+        with pytest.raises(RouteError, match="token"):
+            check_method(name)  # type: ignore[arg-type]
     with pytest.raises(RouteError, match="case-sensitive"):
         check_method("get")
 
@@ -95,3 +97,14 @@ def test_what_is_shown() -> None:
     """Method, pattern and function."""
     assert f"<Route GET /a {describe(plain)}>" == repr(Route("GET", "/a", plain))
     assert not is_coroutine_handler(plain)
+
+
+def test_partials_are_what_is_inside() -> None:
+    """Also for their kind."""
+
+    async def soon(request: Request, more: str) -> str:
+        return more
+
+    made = functools.partial(soon, more="x")
+    assert is_coroutine_handler(made)
+    assert describe(soon) == describe(made)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rocket_sup.config import Config
 from rocket_sup.errors import LocalProtocolError
-from rocket_sup.filebody import MAX_WHOLE
+from rocket_sup.filebody import MAX_WHOLE, SharedSource
 from rocket_sup.http.framing import parse_head
 from rocket_sup.pattern import RouteError, parse_pattern, split_path
 from rocket_sup.request import Request
@@ -313,3 +313,114 @@ def test_no_path_leads_out(fenced: StaticFiles, path: str) -> None:
     answer = fenced(request(f"/{path}"))
 
     assert "none" == answer or b"inside" == content(answer)
+
+
+def answered(result: object) -> Answer:
+    """An answer, and nothing else."""
+    assert isinstance(result, Answer)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"max_age": 60}, b"Cache-Control: public, max-age=60\r\n"),
+        ({"immutable": True}, b"Cache-Control: public, max-age=31536000, immutable\r\n"),
+        ({"max_age": 5, "immutable": True}, b"Cache-Control: public, max-age=5, immutable\r\n"),
+        ({"cache_control": "no-cache"}, b"Cache-Control: no-cache\r\n"),
+        ({"headers": {"X-One": "1"}}, b"X-One: 1\r\n"),
+        ({"media_types": {".txt": "text/x-odd"}}, b"Content-Type: text/x-odd; charset=utf-8\r\n"),
+        ({"media_types": {".odd": "text/x-odd"}, "charset": ""}, b"Content-Type: text/plain\r\n"),
+    ],
+)
+def test_fields_of_every_file(tmp_path: Path, options: dict[str, object], field: bytes) -> None:
+    """What the options say."""
+    file(tmp_path)
+
+    assert field in answered(handler(tmp_path, **options)(request("/x.txt"))).fields
+
+
+def test_coded_files_are_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The original for who does not take the sibling, the sibling for who does; both when one has changed."""
+    settle(monkeypatch)
+    file(tmp_path, content=b"x" * 100)
+    file(tmp_path, "x.txt.gz", b"small")
+    static = handler(tmp_path)
+    taking = request("/x.txt", "Accept-Encoding: gzip\r\n")
+    for _ in range(2):
+        assert b"small" == content(static(taking))
+        assert b"x" * 100 == content(static(request("/x.txt")))
+    file(tmp_path, content=b"y" * 100)
+    assert b"y" * 100 == content(static(request("/x.txt")))
+    file(tmp_path, "x.txt.gz", b"other")
+    assert b"other" == content(static(taking))
+
+
+def test_a_page_has_a_clean_address(tmp_path: Path) -> None:
+    """`html=True`; a directory with an index comes before it."""
+    file(tmp_path, "about.html", b"about")
+    static = handler(tmp_path, html=True)
+
+    assert b"about" == content(static(request("/about")))
+    assert "none" == static(request("/about/"))
+    assert "none" == static(request("/other"))
+    assert "none" == handler(tmp_path)(request("/about"))
+
+
+def test_what_is_selected_is_sent(tmp_path: Path) -> None:
+    """Of a small file and of a large one: nothing new, a refusal, a part, parts."""
+    file(tmp_path, "small.txt", b"0123456789" * 100)
+    file(tmp_path, "large.txt", b"0123456789" * 10_000)
+    for name, size in (("small.txt", 1000), ("large.txt", 100_000)):
+        static = handler(tmp_path)
+
+        def ask(field: str, name: str = name, static: StaticFiles = static) -> Answer:
+            return answered(static(request(f"/{name}", f"{field}\r\n")))
+
+        assert (304, 0) == ((known := ask("If-None-Match: *")).status, known.length)
+        assert 412 == ask('If-Match: "x"').status
+        missing = ask(f"Range: bytes={size}-")
+        assert 416 == missing.status
+        assert f"Content-Range: bytes */{size}\r\n".encode() in missing.fields
+        part = ask("Range: bytes=3-5")
+        assert (206, 3) == (part.status, part.length)
+        assert f"Content-Range: bytes 3-5/{size}\r\n".encode() in part.fields
+        parts = ask("Range: bytes=0-0,500-500")
+        assert b"Content-Type: multipart/byteranges; boundary=" in parts.fields
+        assert (name == "large.txt") is (parts.source is not None)
+        for answer in (part, parts):
+            if answer.source is not None:
+                assert isinstance(answer.source, SharedSource)
+                answer.source.close()
+
+
+def test_the_type_may_be_left_out(tmp_path: Path) -> None:
+    """An empty one says nothing; a part of it neither."""
+    file(tmp_path, "x.none")
+    static = handler(tmp_path, media_types={".none": ""})
+
+    assert b"Content-Type" not in answered(static(request("/x.none"))).fields
+    assert b"Content-Type" not in answered(static(request("/x.none", "Range: bytes=0-0\r\n"))).fields
+
+
+def test_a_large_file_that_is_gone_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it is remembered."""
+    settle(monkeypatch)
+    path = file(tmp_path, content=b"x" * (MAX_WHOLE + 1))
+    static = handler(tmp_path)
+    static(request("/x.txt"))
+    assert 1 == len(static.cache)
+    path.unlink()
+
+    assert "none" == static(request("/x.txt"))
+    assert 0 == len(static.cache)
+
+
+def test_a_date_in_the_future_is_not_sent(tmp_path: Path) -> None:
+    """And what a directory without siblings is does not vary."""
+    path = file(tmp_path)
+    os.utime(path, (2**33, 2**33))
+    fields = answered(handler(tmp_path, precompressed=False)(request("/x.txt"))).fields
+
+    assert b"Last-Modified" not in fields
+    assert b"Vary" not in fields
