@@ -152,3 +152,20 @@ def test_content_over_the_limit_is_refused_before_its_data() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         machine.feed(b"3\r\n")
     assert caught.value.status == 413
+
+
+def test_content_may_be_taken_as_it_comes() -> None:
+    """It still counts against the limit; the trailers stay."""
+    machine = ChunkedContent(LIMITS, 8)
+    machine.feed(b"3\r\nab")
+    assert (machine.take(), machine.take()) == (b"ab", b"")
+    machine.feed(b"c\r\n5\r\nd")
+    assert machine.take() == b"cd"
+    assert machine.feed(b"efgh\r\n0\r\nX: 1\r\nY:\r\n\r\nGET") == 21
+
+    assert (machine.take(), machine.trailers) == (b"efgh", b"\r\nX: 1\r\nY:")
+    machine = ChunkedContent(LIMITS, 5)
+    machine.feed(b"3\r\nabc\r\n")
+    machine.take()
+    with pytest.raises(RemoteProtocolError, match="larger than 5"):
+        machine.feed(b"3\r\n")

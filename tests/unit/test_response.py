@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import enum
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
 from rocket_sup.errors import LocalProtocolError
-from rocket_sup.response import Answer, Response, answer_from
+from rocket_sup.response import Answer, Response, answer_from, call_blocking
+from rocket_sup.sources import FileSource, Stream
 
 
 def shown(answer: Answer) -> tuple[int, bytes, bytes]:
@@ -158,3 +163,63 @@ def test_an_upgrade_is_named_where_it_is_required() -> None:
     assert b"Connection: Upgrade\r\nUpgrade: websocket\r\n" in answer.fields
     with pytest.raises(LocalProtocolError):
         answer_from((200, "no", {"Upgrade": "websocket"}))
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    """An asynchronous generator."""
+    yield b"a"
+
+
+def test_iterators_are_sources() -> None:
+    """With the fields and the status of a response; a length, if it is known, and no content without."""
+    for result, expected in (
+        (iter([b"a"]), (200, BINARY, -1)),
+        (pieces(), (200, BINARY, -1)),
+        ((206, iter([b"a"]), {"Content-Type": "x/y"}), (206, b"Content-Type: x/y\r\n", -1)),
+        (Response.stream([b"a"], 201, {"X": "1"}, length=1), (201, b"X: 1\r\n" + BINARY, 1)),
+        (Response.stream([b"a"], headers={"Content-Length": "7"}), (200, BINARY, 7)),
+        (Response.stream([b"a"], 204), (204, b"", -1)),
+    ):
+        answer = answer_from(result)
+
+        assert (answer.status, answer.fields, answer.length) == expected
+        assert (answer.body, type(answer.source)) == (b"", Stream)
+
+
+def test_a_file_has_the_length_it_has() -> None:
+    """Whatever a field says."""
+    with tempfile.TemporaryFile() as file:
+        source = FileSource(os.dup(file.fileno()), 0, 5)
+        answer = answer_from(Response(source, headers={"Content-Length": "7"}))
+
+        assert (answer.source, answer.length) == (source, 5)
+        source.close()
+
+
+@pytest.mark.parametrize("keywords", [{"length": -1}, {"length": 3, "trailers": {}}])
+def test_trailers_and_a_length_exclude_each_other(keywords: dict[str, Any]) -> None:
+    """And no length is negative."""
+    with pytest.raises(LocalProtocolError, match="length="):
+        Response.stream([b"a"], **keywords)
+
+
+def test_an_answer_stays_what_it_is() -> None:
+    """It was made from a result before."""
+    answer = Answer(418)
+
+    assert answer_from(answer) is answer
+
+
+@pytest.mark.parametrize("wrap", [lambda body: body, lambda body: (200, body), Response, Response.stream])
+def test_what_a_thread_returns_is_run_in_a_thread(wrap: Callable[[object], object]) -> None:
+    """If it is an ordinary iterator; anything else is returned as it is."""
+    answer = call_blocking(lambda request: wrap(iter([b"a"])), None)
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.source, Stream)
+    assert answer.source.is_blocking
+    answer = call_blocking(lambda request: wrap(pieces()), None)
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.source, Stream)
+    assert not answer.source.is_blocking
+    for result in ("text", None, 7, (200, "text"), [b"a"]):
+        assert call_blocking(lambda request, result=result: result, None) is result  # type: ignore[misc]

@@ -624,3 +624,29 @@ def test_what_cannot_be_mounted() -> None:
         foreign.freeze()
     with pytest.raises(RouteError, match="hooks"):
         hooked.freeze()
+
+
+def test_routes_made_elsewhere() -> None:
+    """They stand in the same tables, and are checked like others."""
+    router = Router()
+    route = Route("BREW", "/pot/:id", handler)
+    router.add_route(route)
+    with pytest.raises(RouteError):
+        router.add_route(Route("brew it", "/", handler))
+    router.freeze()
+
+    assert router.find("BREW", "/pot/1") == (route, {"id": "1"})
+    assert "BREW" in router.known_methods
+    with pytest.raises(LocalProtocolError):
+        router.add_route(Route("GET", "/late", handler))
+
+
+def test_a_sole_route_is_found_for_everything_but_tunnels() -> None:
+    """Those are refused before anybody looks for a route."""
+    router = Router()
+    router.sole_route = Route("*", "", handler)
+    router.freeze()
+
+    assert router.find("GET", "/a") == router.find("FLY", "*") == (router.sole_route, {})
+    assert router.find("CONNECT", "a:1") is None
+    assert router.all_routes() == [router.sole_route]
