@@ -116,7 +116,7 @@ class Running:
         except asyncio.CancelledError as error:
             self.deliver(error)
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, GeneratorExit):  # the second: its loop is gone, nobody waits or fails
             raise
         except BaseException as error:
             self.deliver(error)

@@ -24,6 +24,7 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK |
 _REGULAR_BYTES = (
     1 << 18
 )  # one write of 256 KiB takes about 50 us; larger ones only hold the loop up for longer
+_CLOSED: Final = -1
 
 
 class LogFile:
@@ -90,8 +91,11 @@ class LogFile:
             os.close(fresh)
 
     def close(self) -> None:
-        """Close what was opened here; a standard descriptor stays open."""
+        """Close what was opened here; a standard descriptor stays open. Whatever is written later goes nowhere,
+        least of all into a file that was given the number since.
+        """
         if self._socket is not None:
             self._socket.close()
-        elif self._fd not in (STDOUT, STDERR):
+        elif self._fd not in (STDOUT, STDERR, _CLOSED):
             os.close(self._fd)
+            self._fd = _CLOSED

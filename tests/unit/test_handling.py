@@ -242,3 +242,18 @@ def test_failures_by_fault(run: Callable[..., None], journal: Journal) -> None:
     run(check)
 
     assert journal.names() == ["handler_failed", "hook_failed"]
+
+
+def test_a_handler_whose_loop_is_gone_has_not_failed(run: Callable[..., None], journal: Journal) -> None:
+    """Its coroutine is closed where it waits: nobody is told of that."""
+
+    async def check(service: Service, waiter: Waiter, running: Running) -> None:
+        drive = running._drive(asyncio.sleep(3600))
+        drive.send(None)
+        drive.close()
+
+        assert waiter.results == []
+        running.give_up()
+
+    run(check)
+    assert journal.events() == []

@@ -193,3 +193,16 @@ def test_a_standard_stream_is_neither_reopened_nor_closed() -> None:
     log.close()
 
     os.fstat(STDERR)
+
+
+def test_a_closed_log_writes_into_no_other_file(tmp_path: Path) -> None:
+    """Its number may be somebody else's by now; closing it again closes nothing."""
+    log = LogFile(str(tmp_path / "log"), standard=STDOUT)
+    log.close()
+    other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+
+    assert log.try_write(LINE) == 0
+    log.close()
+    os.fstat(other)
+    os.close(other)
+    assert (tmp_path / "other").read_bytes() == b""
