@@ -91,7 +91,7 @@ class LogFile:
             os.close(fresh)
 
     def close(self) -> None:
-        """Close what was opened here; a standard descriptor stays open. Whatever is written later goes nowhere,
+        """Close what was opened here; a standard descriptor stays open. What is written later goes nowhere,
         least of all into a file that was given the number since.
         """
         if self._socket is not None:

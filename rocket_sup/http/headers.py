@@ -73,10 +73,7 @@ class Headers:
 
     def has_any(self, names: frozenset[str]) -> bool:
         """Say whether there is a field of one of these names, which are in lower case."""
-        for name, _ in self._pairs:
-            if name.lower() in names:
-                return True
-        return False
+        return any(name.lower() in names for name, _ in self._pairs)
 
     def __setitem__(self, name: str, value: str) -> None:
         """Replace all lines of a field by one, in the place of the first."""
