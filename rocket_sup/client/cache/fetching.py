@@ -201,10 +201,12 @@ class Fetching:
         names = varied(response.headers.get_all("vary"))
         selecting = selecting_values(ask.headers, names, identity=self._shelf.identity)
         moments = Moments(errand.asked, now)
+        status = response.status
 
+        # Without the response, which would keep itself alive by its stream when its caller drops it.
         def made(content: bytes) -> Stored:
             return stored_response(
-                response.status,
+                status,
                 fields,
                 content,
                 method=ask.method,

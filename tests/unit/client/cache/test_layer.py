@@ -662,3 +662,91 @@ def test_only_named_lifetimes() -> None:
         assert not (await at.send(ttl=60)).from_cache
 
     run(scenario())
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["get", "get", "get", "stream", "leave", "cancel", "post", "wait", "later", "drop"]),
+        st.integers(0, 2),
+    ),
+    max_size=25,
+)
+ANSWERS = st.lists(
+    st.sampled_from(
+        ["max-age=5", "no-store", "max-age=5, stale-while-revalidate=9", "no-cache", "error", "broken"]
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(ACTIONS, ANSWERS)
+def test_whatever_callers_do_nothing_is_left(actions: list[tuple[str, int]], answers: list[str]) -> None:
+    """No flight, no task, no caller who waits; and who gets an answer gets one that a server gave, whole."""
+
+    async def scenario() -> None:
+        gate = asyncio.Event()
+        count = 0
+
+        async def server(request: Request) -> Response:
+            nonlocal count
+            count += 1
+            said = answers[count % len(answers)]
+            if count % 3 == 0:
+                await gate.wait()
+            if said == "error":
+                raise ConnectError("down")
+            content = b"%d;" % count * 3
+            pieces: list[bytes | Exception] = [content[:4], content[4:]]
+            if said == "broken":
+                return answer("max-age=5", stream=Pieces(pieces[0], ConnectError("broken")))
+            fields = {"etag": '"a"'} if said == "no-cache" else {}
+            if request.is_streamed:
+                return answer(said, stream=Pieces(*pieces, gate=gate if count % 2 else None), **fields)
+            return answer(said, content, **fields)
+
+        at = Setting(server)
+        tasks: list[asyncio.Task[None]] = []
+        got: list[bytes] = []
+
+        async def get(url: str) -> None:
+            got.append(await (await at.send(url=url)).aread())
+
+        async def stream(url: str, kind: str) -> None:
+            response = await at.send(url=url, stream=True)
+            if kind == "stream":
+                got.append(await response.aread())
+            elif kind == "leave":
+                async for _ in response.aiter_bytes():
+                    break
+                await response.aclose()
+
+        for action, number in actions:
+            url = f"{URL}{number}"
+            if action == "get":
+                tasks.append(asyncio.create_task(get(url)))
+            elif action in ("stream", "leave", "drop"):
+                tasks.append(asyncio.create_task(stream(url, action)))
+            elif action == "post":
+                tasks.append(asyncio.create_task(_drop(at.send("POST", url))))
+            elif action == "cancel" and tasks:
+                tasks[number % len(tasks)].cancel()
+            elif action == "later":
+                at.clock.now += 6
+            for _ in range(number if action == "wait" else 1):
+                await asyncio.sleep(0)
+        gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await until(lambda: not at.cache._background)
+        for _ in range(20):  # what was dropped is given up in turns of the loop
+            await asyncio.sleep(0)
+
+        unexpected = [
+            each for each in results if isinstance(each, Exception) and not isinstance(each, ConnectError)
+        ]
+        assert [] == unexpected
+        assert ({}, {}) == (at.cache._flights, at.cache._fetching._under_way)
+        assert all(content == content.split(b";")[0].join([b"", b";"]) * 3 for content in got)
+        await at.cache.close()
+
+    run(scenario())
