@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, Final, TypeVar
 
 from rocket_sup.conduit import Conduit
@@ -71,15 +71,16 @@ async def send_answer(request: Request, answer: Answer, flow: Flow) -> None:
 
 
 async def _send_file(sending: Sending, source: FileSource) -> None:
-    is_sent = sending.is_bare
     try:
-        if is_sent:
+        if sending.is_bare:
             sending.finish()
-        else:
-            is_sent = await _until_left(sending, sending.send_file(source))
-    finally:
-        if not is_sent:
+        elif not await _until_left(sending, sending.send_file(source)):
+            sending.abort()
+    except BaseException:
+        if sending.is_begun:
             sending.abort()  # before the file is closed: it may be on its way to the socket
+        raise
+    finally:
         source.close()
 
 
@@ -118,6 +119,11 @@ class Sending:
         self._gathered_bytes = 0
         self._content_bytes = 0
         self._trailers = trailers if self._is_chunked else None
+
+    @property
+    def is_begun(self) -> bool:
+        """Its head was sent."""
+        return self._conduit.is_begun
 
     @property
     def keep_alive(self) -> bool:
@@ -175,9 +181,8 @@ class Sending:
         self._end(self._take() + end)
 
     def abort(self) -> None:
-        """Cut what was begun."""
-        if self._conduit.is_begun:
-            self._conduit.abort(TransportError("the client has left"))
+        """Cut the connection: a part must not look whole."""
+        self._conduit.abort(TransportError("the client has left"))
 
     def finish(self) -> None:
         """Send an answer without content."""
@@ -283,7 +288,7 @@ class Noticing:
             return end.value
 
 
-async def _until_left(sending: Sending, work: Awaitable[None]) -> bool:
+async def _until_left(sending: Sending, work: Coroutine[Any, Any, None]) -> bool:
     """Send, unless the client leaves; say whether it stayed."""
     flow = sending.flow
     task = asyncio.current_task()
@@ -295,9 +300,10 @@ async def _until_left(sending: Sending, work: Awaitable[None]) -> bool:
             is_cancelled = True
             task.cancel()
 
+    if flow.is_left and sending.keep_alive:
+        work.close()
+        return False
     flow.on_leave = leave
-    if flow.is_left:
-        leave()
     try:
         await work
     except asyncio.CancelledError:

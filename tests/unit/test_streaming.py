@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 
 import pytest
 
-from rocket_sup.errors import LocalProtocolError
+from rocket_sup.errors import LocalProtocolError, TransportError
+from rocket_sup.flow import Flow
 from rocket_sup.response import Answer, Response, answer_from
 from rocket_sup.sources import FileSource, FileSpan
-from rocket_sup.streaming import GATHERED, Noticing, stream_answer
+from rocket_sup.streaming import GATHERED, Noticing, send_answer, stream_answer
 from tests.unit.fakeconduit import FakeConduit, make_request, run, turns
 
 HEAD = b"HTTP/1.1 200 OK\r\nDate: today\r\nContent-Type: application/octet-stream\r\n"
@@ -204,6 +205,33 @@ def test_a_client_that_leaves_cancels_where_it_stays_otherwise(keep_alive: bool)
             await asyncio.wait([sending])
             assert sending.cancelled()
         assert conduit.finished is None
+
+    run(check())
+
+
+@pytest.mark.parametrize("kind", ["stream", "file"])
+def test_a_client_that_left_before_is_not_answered(kind: str) -> None:
+    """Nothing is made, and nothing else may be said in its place."""
+
+    async def check() -> None:
+        with tempfile.TemporaryFile() as file:
+            source = FileSource(os.dup(file.fileno()), 0, 1_000_000)
+        made: list[str] = []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            made.append("a")
+            yield b"a"
+
+        conduit = FakeConduit(has_room=False)
+        flow = Flow(conduit)
+        flow.on_left()
+        body: object = Response(source) if kind == "file" else pieces()
+        await asyncio.ensure_future(send_answer(make_request(), answer_from(body), flow))
+        source.close()
+
+        assert isinstance(conduit.aborted, TransportError)
+        assert conduit.finished is None
+        assert made == []
 
     run(check())
 
