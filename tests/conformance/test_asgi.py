@@ -501,6 +501,27 @@ def test_timeouts_find_their_task(talk: Any) -> None:
     assert talk(app).send(get()).read().body == b"hello"
 
 
+def test_an_application_that_is_too_slow(serve: Serve) -> None:
+    """503 at the handlers' deadline; it is told that nobody waits any more, and whatever it comes to then goes
+    nowhere."""
+    ended = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            ended.append(True)
+        await hello(scope, receive, send)
+
+    server = serve(asgi_router(app), timeouts={"handler": 0.2})
+    client = server.connect()
+
+    assert client.send(get("/slow")).read().status == 503
+    server.wait_until(lambda: ended)
+    assert server.connect().send(get()).read().body == b"hello"
+    assert "handler_failed" not in [event["event"] for event in server.events()]
+
+
 # --- WebSockets
 
 
