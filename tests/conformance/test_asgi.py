@@ -502,8 +502,7 @@ def test_timeouts_find_their_task(talk: Any) -> None:
 
 
 def test_an_application_that_is_too_slow(serve: Serve) -> None:
-    """503 at the handlers' deadline; it is told that nobody waits any more, and whatever it comes to then goes
-    nowhere."""
+    """503 at the handlers' deadline; it is told, and what it comes to then goes nowhere."""
     ended = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
