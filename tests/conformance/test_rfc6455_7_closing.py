@@ -51,7 +51,7 @@ def test_7_1_2_the_handlers_goodbye(serve: Serve) -> None:
     assert (0x81, b"hi") == socket.read()
     assert (0x88, b"\x0f\xa0bye") == socket.read()
     assert [] == stage.fates
-    socket.send(TEXT, b"crossing").send(CLOSE, b"\x0f\xa0").client.expect_end()
+    socket.send(TEXT, b"crossing").send(CLOSE, b"\x0f\xa0").leave()
     server.wait_until(lambda: stage.fates)
     assert ["returned"] == stage.fates
 
@@ -141,7 +141,7 @@ def test_7_4_2_a_drain(serve: Serve) -> None:
     for socket in sockets:
         first, payload = socket.read()
         assert (0x88, b"\x03\xf4") == (first, payload[:2])
-        socket.send(CLOSE, b"\x03\xf4").client.expect_end()
+        socket.send(CLOSE, b"\x03\xf4").leave()
     server.wait_until(lambda: not server.wire.connection_count())
 
     assert ["returned"] * 3 == stage.fates

@@ -53,11 +53,16 @@ class Socket:
         return first, self.client._take(size)
 
     def read_close(self) -> tuple[int, str]:
-        """Read a Close, behind which the server closes its side."""
+        """Read a Close, behind which the server closes its side, and close ours."""
         first, payload = self.read()
         assert 0x88 == first, (first, payload)
-        self.client.expect_end()
+        self.leave()
         return int.from_bytes(payload[:2], "big") if payload else 1005, payload[2:].decode()
+
+    def leave(self) -> None:
+        """Wait until the server has closed its side, and close ours: for a moment it waits for that."""
+        self.client.expect_end()
+        self.client.close()
 
 
 class Stage:

@@ -42,7 +42,12 @@ def frame(opcode: int, payload: bytes = b"", *, last: bool = True, bits: int = 0
 
 def mask(payload: bytes, key: bytes = KEY) -> bytes:
     """Put a mask on, or take it off."""
-    return bytes(byte ^ key[index & 3] for index, byte in enumerate(payload))
+    if len(payload) < 1000:
+        return bytes(byte ^ key[index & 3] for index, byte in enumerate(payload))
+    masked = bytearray(payload)  # quickly: each fourth byte has the same byte of the key
+    for place in range(4):
+        masked[place::4] = payload[place::4].translate(bytes(byte ^ key[place] for byte in range(256)))
+    return bytes(masked)
 
 
 def deflated(*messages: bytes, bits: int = 15) -> list[bytes]:
