@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
+from typing import TypeVarTuple
 
 from rocket_sup.conduit import Conduit
 from rocket_sup.config_websocket import WebSocketConfig
 from rocket_sup.errors import RemoteProtocolError, WebSocketClosed
 from rocket_sup.http.wsframes import CLOSE, PING, Deflate, pack_close, unpack_close
 from rocket_sup.wslane import Lane, Message, PortableLane
+
+Ts = TypeVarTuple("Ts")
 
 
 class SocketState(enum.Enum):
@@ -98,7 +101,7 @@ class SocketLink:
         conduit.upgrade()
         conduit.attach(lane)
         if config.ping_interval:
-            self._set_timer(config.ping_interval, self._on_silence_due)
+            self._set_timer(config.ping_interval, self._on_silence_due, lane)
         conduit.sessions.enter(self)
         conduit.resume_reading()
         return lane
@@ -231,18 +234,16 @@ class SocketLink:
 
     # -- deadlines
 
-    def _set_timer(self, seconds: float, callback: Callable[[], None]) -> None:
+    def _set_timer(self, seconds: float, callback: Callable[[*Ts], None], *arguments: *Ts) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, callback)
+        self._timer = self._loop.call_later(seconds, callback, *arguments)
 
-    def _on_silence_due(self) -> None:
+    def _on_silence_due(self, lane: Lane) -> None:
         """Ask a client who was silent whether it is there, and give up one who does not answer. One that is
         held back cannot be heard.
         """
-        config, lane = self._config, self._lane
-        if lane is None:
-            return
+        config = self._config
         now = self._loop.time()
         wait = config.ping_interval
         if lane.is_heard or lane.is_paused:
@@ -259,7 +260,7 @@ class SocketLink:
             wait = min(wait, left)
         elif self._asked_at:
             self._asked_at = 0.0
-        self._set_timer(wait, self._on_silence_due)
+        self._set_timer(wait, self._on_silence_due, lane)
 
     def _on_close_late(self) -> None:
         self._finish()
