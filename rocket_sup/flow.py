@@ -26,6 +26,7 @@ class Flow:
         conduit: this is attached to it.
         trailers: field lines, each preceded by CRLF; complete with the content.
         is_whole: all content has come.
+        has_room: it would be well to send more.
         is_left: the client has closed its side.
         is_gone: the connection is gone.
         loop, thread: to which it belongs.
@@ -36,13 +37,13 @@ class Flow:
     __slots__ = (
         "_arrival",
         "_error",
-        "_has_room",
         "_is_paused",
         "_leave",
         "_pieces",
         "_queued",
         "_room",
         "conduit",
+        "has_room",
         "is_gone",
         "is_left",
         "is_whole",
@@ -68,7 +69,7 @@ class Flow:
         self._queued = 0
         self._is_paused = True  # nothing is wanted before somebody asks
         self._error: Exception | None = None
-        self._has_room = True
+        self.has_room = True
         self._arrival: asyncio.Future[None] | None = None  # whom the reader waits for,
         self._room: asyncio.Future[None] | None = None  # the writer,
         self._leave: asyncio.Future[None] | None = None  # and whoever wants to know that the client leaves
@@ -98,7 +99,7 @@ class Flow:
 
     def on_room(self) -> None:
         """See `Receiver`."""
-        self._has_room = True
+        self.has_room = True
         _wake(self._room)
 
     def on_left(self) -> None:
@@ -159,17 +160,17 @@ class Flow:
     def push(self, data: bytes) -> None:
         """Send bytes now; whoever sends more should wait for room first."""
         if not self.conduit.write(data):
-            self._has_room = False
+            self.has_room = False
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
         """Send a part of a file, and wait until all of it was taken. Raises as `write`."""
         if not self.conduit.send_file(fd, offset, count):
-            self._has_room = False
+            self.has_room = False
         await self.wait_for_room()
 
     async def wait_for_room(self) -> None:
         """Wait until the client has taken what was sent. Raises as `write`."""
-        while not self._has_room and not self.is_gone:
+        while not self.has_room and not self.is_gone:
             self._room = self.loop.create_future()
             try:
                 await self._room

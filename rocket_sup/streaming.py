@@ -162,6 +162,8 @@ class Sending:
         if stream.is_async:
             iterator = pieces.__aiter__() if hasattr(pieces, "__aiter__") else pieces
             while True:
+                if not self.flow.has_room:  # it pushes when it waits, and may do so often
+                    await self.flow.wait_for_room()
                 try:
                     piece = await Noticing(iterator.__anext__(), on_wait)
                 except StopAsyncIteration:
@@ -269,9 +271,7 @@ class Noticing:
         self._on_wait = on_wait
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        steps: Any = (
-            self._awaitable.__await__()
-        )  # a generator, or less: the protocol asks for `__next__` alone
+        steps: Any = self._awaitable.__await__()  # a generator, or an iterator without `send` and `throw`
         try:
             waited = next(steps)
             self._on_wait()

@@ -93,6 +93,14 @@ class Producer:
             self.ends.append("closed")
             raise
 
+    async def resting(self) -> AsyncIterator[bytes]:
+        """The same, giving way before each piece."""
+        async for piece in self.pieces():
+            await asyncio.sleep(0)
+            yield piece[: self._size // 4]
+            await asyncio.sleep(0)
+            yield piece[self._size // 4 :]
+
     async def waiting(self) -> AsyncIterator[bytes]:
         """Make one piece, then wait for something that never comes."""
         try:
@@ -417,11 +425,11 @@ def test_parts_of_a_file(serve: Serve) -> None:
 # -- answers and their clients
 
 
-@pytest.mark.parametrize("kind", ["pieces", "plain", "thread"])
+@pytest.mark.parametrize("kind", ["pieces", "resting", "plain", "thread"])
 def test_a_slow_reader_stops_the_producer(serve: Serve, kind: str) -> None:
     """It makes no more than fits into buffers, until the client reads on."""
     producer = Producer(count=PLENTY // 65536)
-    make = producer.pieces if kind == "pieces" else producer.plain
+    make = {"pieces": producer.pieces, "resting": producer.resting}.get(kind, producer.plain)
     server = serve(one(lambda req: make(), blocking=kind == "thread"))
     client = server.connect().send(get("/"))
     server.wait_until(lambda: server.wire.held_bytes()[1])
