@@ -19,6 +19,7 @@ from rocket_sup.client.content import Content, Data, Files, encode_content
 from rocket_sup.client.cookies import CookieJar
 from rocket_sup.client.decoding import ACCEPT_ENCODING
 from rocket_sup.client.errors import ClientClosed, TooManyRedirects
+from rocket_sup.client.governing import CircuitBreaker, RateLimit
 from rocket_sup.client.messages import REDIRECT_STATUSES, Request, Response
 from rocket_sup.client.redirects import next_request
 from rocket_sup.client.retries import Retry, RetryTransport
@@ -83,6 +84,9 @@ class Settings(TypedDict, total=False):
         limits: what the client may take.
         follow_redirects: whether to go where answers lead; True when not given.
         http2: offer HTTP/2 to servers of https URLs; "prior" speaks nothing else. Needs the extra `http2`.
+        proxy: go through this one: http://[user:password@]host:port, or socks5://...
+        rate: requests a second to each host, or that and how many may come at once after a rest.
+        breaker: failures in a row after which requests to a host fail at once, for ten seconds.
         retry: how often to try again; never when None or not given, but for connections that had ended.
         tls: whom to trust and who we are.
         unix_socket: connect to this socket file, whatever the URL says.
@@ -103,6 +107,9 @@ class Settings(TypedDict, total=False):
     limits: Limits
     follow_redirects: bool
     http2: bool | Literal["prior"]
+    proxy: str | None
+    rate: float | tuple[float, int] | None
+    breaker: int | None
     retry: Retry | None
     tls: Tls
     unix_socket: str | None
@@ -394,7 +401,14 @@ def _transport_of(settings: Settings) -> Transport:
             unix_socket=settings.get("unix_socket"),
             decompress=settings.get("decompress", True),
             http2=settings.get("http2", False),
+            proxy=settings.get("proxy"),
         )
+    breaker, rate = settings.get("breaker"), settings.get("rate")
+    if breaker is not None:
+        transport = CircuitBreaker(transport, failures=breaker)
+    if rate is not None:
+        per_second, burst = rate if isinstance(rate, tuple) else (rate, 1)
+        transport = RateLimit(transport, per_second, burst=burst)
     retry = settings.get("retry")
     if retry is not None:
         transport = RetryTransport(transport, retry)

@@ -10,6 +10,7 @@ import asyncio
 from typing import Final, Literal, Protocol, cast
 
 from rocket_sup.client.decoding import decode
+from rocket_sup.client.detours import HttpProxy, detour_of
 from rocket_sup.client.dial import Dialled, Dialler
 from rocket_sup.client.errors import ClientClosed, Disconnected
 from rocket_sup.client.http1 import Http1Connection
@@ -53,6 +54,7 @@ class Wire:
         local_address: str | None = None,
         decompress: bool = True,
         http2: bool | Literal["prior"] = False,
+        proxy: str | None = None,
     ) -> None:
         """Describe connections; none is made yet.
 
@@ -63,8 +65,10 @@ class Wire:
             local_address: connect from this address.
             decompress: give content without its content coding.
             http2: offer HTTP/2 to servers of https URLs; "prior" speaks nothing else, with any server.
+            proxy: go through this one: http://[user:password@]host:port, or socks5://...
 
         Raises:
+            UrlError: the proxy has no URL.
             InvalidRequest: HTTP/2 was asked for, and the library for it is not installed.
         """
         if http2:
@@ -75,6 +79,7 @@ class Wire:
         self._local_address = local_address
         self._decompresses = decompress
         self._http2 = http2
+        self._detour = None if proxy is None else detour_of(proxy)
         self._is_open = False
         self._is_closed = False
 
@@ -126,9 +131,15 @@ class Wire:
         )
 
     async def _exchange(self, request: Request) -> Response:
-        head, is_last = request_head(request)
         pool = self._pool
-        lane = pool.lane(request.url.origin)
+        detour = self._detour
+        if isinstance(detour, HttpProxy) and request.url.scheme == "http":
+            # The proxy itself is asked: one lane for all hosts behind it.
+            head, is_last = request_head(request, is_absolute=True, extra=detour.fields)
+            lane = pool.lane("proxy")
+        else:
+            head, is_last = request_head(request)
+            lane = pool.lane(request.url.origin)
         taken = None if lane.waiters else pool.try_take(lane)
         opening = None
         if taken is None:
@@ -167,8 +178,8 @@ class Wire:
         is_secure = request.url.scheme == "https"
         if self._http2 is False or not (is_secure or self._http2 == "prior"):
             lane.may_share = False
-            return await self._dialler.dial(request, self._make_connection)
-        undecided, took = await self._dialler.dial(request, Undecided)
+            return await self._dialler.dial(request, self._make_connection, detour=self._detour)
+        undecided, took = await self._dialler.dial(request, Undecided, detour=self._detour)
         if took.protocol == "h2" or self._http2 == "prior":
             made: Exchanger = make_http2(
                 self._loop, self._limits, on_idle=self._pool.on_idle, on_closed=self._pool.on_closed

@@ -60,6 +60,7 @@ COLUMNS = {
         " client.loopthread client.syncclient client.bulk client.bulkreport"
         " client.http2 client.http2_exchange client.undecided"
         " client.onecall client.mock client.events client.fetch"
+        " client.detours client.governing"
     ),
     # the wire behind one contract, in Python or native
     "engine": (
