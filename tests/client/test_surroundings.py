@@ -37,7 +37,8 @@ def nginx(folder: Path, certificate: tuple[str, str]) -> Iterator[tuple[int, Pat
         f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors; events {{}}\n"
         f"http {{ access_log off; root {folder}/page; {temporary} gzip on; gzip_types *; gzip_min_length 1;\n"
         f"server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {certificate[0]};\n"
-        f" ssl_certificate_key {certificate[1]}; ssl_client_certificate {certificate[0]};\n ssl_verify_client on;"
+        f" ssl_certificate_key {certificate[1]}; ssl_client_certificate {certificate[0]};\n"
+        f" ssl_verify_client on;"
         f" location /said {{ return 200 $ssl_client_s_dn; }} }}\n"
         f"server {{ listen unix:{path}; location /said {{ return 200 $host$request_uri; }} }} }}\n"
     )
