@@ -53,6 +53,7 @@ class Origin:
         app.get("/cookie")(self.cookie)
         app.get("/plain")(self.plain)
         app.get("/slow")(self.slow)
+        app.get("/empty")(lambda request: Response(status=204, headers={"Cache-Control": "max-age=60"}))
         app.get("/moved")(self.moved)
         self.app = app
 
@@ -255,6 +256,34 @@ def test_revalidation(origin: Origin, site: str, make_store: Any) -> None:
 
     run(main)
     assert {"/etag": 2} == origin.asked
+
+
+def test_answers_without_content(origin: Origin, site: str, make_store: Any) -> None:
+    """HEAD, by itself and by what is stored for GET; 204; and nothing at all of what there is."""
+
+    async def main() -> None:
+        store = make_store()
+        async with cached(origin, site, store) as client:
+            for is_cached in (False, True):
+                head = await client.head("/fresh/60")
+                assert (is_cached, b"", "1") == (
+                    head.from_cache,
+                    head.content,
+                    head.headers["content-length"],
+                )
+            assert "2" == (await client.get("/fresh/60")).text
+            assert (True, b"") == (
+                (await client.head("/fresh/60")).from_cache,
+                (await client.head("/fresh/60")).content,
+            )
+            for is_cached in (False, True):
+                empty = await client.get("/empty")
+                assert (204, is_cached, b"") == (empty.status, empty.from_cache, empty.content)
+                async with client.stream("GET", "/empty?streamed") as streamed:
+                    assert (is_cached, b"") == (streamed.from_cache, await streamed.aread())
+        await store.close()
+
+    run(main)
 
 
 def test_stale_while_revalidate(origin: Origin, site: str) -> None:
