@@ -64,7 +64,7 @@ class Fetching:
         """Send what is not answered from a store, and forget what it makes invalid (RFC 9111 §4.4)."""
         response = await self._inner.send(request)
         for url in invalidated(request.method, request.url, response.status, response.headers):
-            for key in (self._shelf.key(url), self._shelf.key(url, "HEAD")):
+            for key in (self._shelf.key(url), self._shelf.key(url, "HEAD")) if self._under_way else ():
                 for errand in self._under_way.pop(key, ()):
                     errand.is_outdated = True
                     if errand.flight is not None:

@@ -24,7 +24,6 @@ from rocket_sup.client.cache.ask import DECISIVE, Ask, read_ask
 from rocket_sup.client.cache.errand import CacheStatistics, Errand
 from rocket_sup.client.cache.fetching import UNSHARED_S, Fetching
 from rocket_sup.client.cache.flight import ABANDONED, UNSHARED, Flight, Landing
-from rocket_sup.client.cache.keys import selecting_values, variant_key
 from rocket_sup.client.cache.policy import Decision, Policy, Use
 from rocket_sup.client.cache.shelf import Found, Shelf
 from rocket_sup.client.cache.store import Store
@@ -35,7 +34,7 @@ from rocket_sup.client.transport import Transport
 
 _COALESCED: Final = frozenset({"uri-miss", "vary-miss", "stale"})
 # Requests that differ in these mostly get different responses, so they do not wait for each other.
-_OFTEN_VARIED: Final = ("accept", "accept-encoding", "accept-language", "cookie", "origin")
+_OFTEN_VARIED: Final = frozenset({"accept", "accept-encoding", "accept-language", "cookie", "origin"})
 _MAX_UNSHARED: Final = 1024
 _FIRST_LOOK_S: Final = 0.01  # who waits for another process looks again after this, then ever more seldom
 _LAST_LOOK_S: Final = 0.1
@@ -98,6 +97,7 @@ class CachingTransport:
         self._name = name
         self._name_on_wire = name.encode("latin-1")
         self._special = DECISIVE | frozenset(self._shelf.identity)
+        self._telling = _OFTEN_VARIED | frozenset(self._shelf.identity)
         self._wall = wall
         self._flights: dict[str, Flight] = {}
         # Flights of which nothing could be shared, and until when that is believed, on the loop's clock.
@@ -216,11 +216,10 @@ class CachingTransport:
         return await self._lead(errand)
 
     def _flight_key(self, errand: Errand) -> str:
-        shelf = self._shelf
-        values = selecting_values(errand.ask.headers, _OFTEN_VARIED, identity=shelf.identity)
-        primary = shelf.key(errand.request.url, errand.request.method)
+        telling = [pair for pair in errand.ask.headers.items() if pair[0].lower() in self._telling]
+        primary = self._shelf.key(errand.request.url, errand.request.method)
         # What is stored for a lifetime that the caller named is of no use to others.
-        return variant_key(primary if errand.ask.ttl_s is None else f"ttl:{primary}", values)
+        return f"{primary} {telling}" if errand.ask.ttl_s is None else f"ttl:{primary} {telling}"
 
     def _take_off(self, errand: Errand) -> None:
         key, loop = errand.flight_key, asyncio.get_running_loop()
