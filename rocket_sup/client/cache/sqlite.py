@@ -141,6 +141,11 @@ class SqliteStore:
             return self._open()
 
     def _open(self) -> sqlite3.Connection:
+        try:
+            # What one user was told is not for the others of this host; SQLite's further files follow this one.
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise sqlite3.OperationalError(str(error)) from error
         connection = sqlite3.connect(self._path, timeout=_BUSY_MS / 1000, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -43,6 +43,19 @@ def test_it_is_a_store(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_the_files_are_for_their_user_alone(tmp_path: Path) -> None:
+    """Also those that SQLite puts beside them."""
+
+    async def scenario() -> None:
+        store = SqliteStore(tmp_path / "cache.db")
+        await store.set("a", SMALL, ttl_s=60)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        assert {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600} == modes
+        await store.close()
+
+    asyncio.run(scenario())
+
+
 def test_records_survive_the_process(tmp_path: Path) -> None:
     """Another store of the same file has them, also at the same time."""
 
