@@ -141,9 +141,12 @@ class SqliteStore:
             return self._open()
 
     def _open(self) -> sqlite3.Connection:
+        # What one user was told is not for others of this host; SQLite's further files follow this one.
+        # A file that is there is not touched: closing it would end the locks that this process has on it.
         try:
-            # What one user was told is not for the others of this host; SQLite's further files follow this one.
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            pass  # its owner said who may read it
         except OSError as error:
             raise sqlite3.OperationalError(str(error)) from error
         connection = sqlite3.connect(self._path, timeout=_BUSY_MS / 1000, isolation_level=None)

@@ -43,14 +43,18 @@ def test_it_is_a_store(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def modes_in(folder: Path) -> dict[str, int]:
+    """The permissions of every file."""
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
 def test_the_files_are_for_their_user_alone(tmp_path: Path) -> None:
     """Also those that SQLite puts beside them."""
 
     async def scenario() -> None:
         store = SqliteStore(tmp_path / "cache.db")
         await store.set("a", SMALL, ttl_s=60)
-        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
-        assert {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600} == modes
+        assert {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600} == modes_in(tmp_path)
         await store.close()
 
     asyncio.run(scenario())
