@@ -25,6 +25,7 @@ T = TypeVar("T")
 _VERSION: Final = 1  # of the tables, kept in the file's user_version
 _BUSY_MS: Final = 2000  # another process writes for milliseconds; more means that it hangs
 _USED_GRAIN_S: Final = 60.0
+_SWEEP_S: Final = 60.0  # records whose time is over take room for as long as this, while any are written
 _PLACE: Final = 100  # bytes of a row beside its value
 # Opened by a process that this one was forked from: not to be used, nor closed, as its locks are the other's.
 _LEFT_ALONE: Final[list[sqlite3.Connection]] = []
@@ -70,6 +71,7 @@ class SqliteStore:
         self._executor: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None  # used by the executor's thread alone
         self._pid = 0
+        self._swept = 0.0  # when expired records were deleted last
 
     async def get(self, key: str) -> Record | None:
         """See `Store.get`."""
@@ -197,9 +199,12 @@ class SqliteStore:
             raise
 
     def _make_room(self, connection: sqlite3.Connection, now: float) -> None:
-        if not self._is_over(connection):
+        is_over = self._is_over(connection)
+        if is_over or abs(now - self._swept) >= _SWEEP_S:
+            connection.execute("DELETE FROM records WHERE expires <= ?", (now,))
+            self._swept = now
+        if not is_over:
             return
-        connection.execute("DELETE FROM records WHERE expires <= ?", (now,))
         while self._is_over(connection):
             # An eighth at once: the next ones find room without looking.
             before = connection.total_changes

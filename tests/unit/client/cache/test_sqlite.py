@@ -119,6 +119,22 @@ def test_entries_are_bounded(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_expired_records_do_not_stay(tmp_path: Path) -> None:
+    """Also where there is room for them."""
+    clock = Clock()
+
+    async def scenario() -> None:
+        store = SqliteStore(tmp_path / "cache.db", wall=clock)
+        for key in "abc":
+            await store.set(key, SMALL, ttl_s=1)
+        clock.now += 61
+        await store.set("d", SMALL, ttl_s=1)
+        assert (1, 0) == ((await store.statistics()).entries, (await store.statistics()).evicted)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
 def test_bytes_are_bounded(tmp_path: Path) -> None:
     """What is larger than the whole store is not kept."""
 
