@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
@@ -386,9 +387,16 @@ class AsyncClient:
         if isinstance(url, Url):
             return url
         if self._base_url is None or "://" in url.partition("?")[0]:
-            return Url(url)
+            return _read_url(url)
         base = str(self._base_url)
-        return Url(base if not url else f"{base.rstrip('/')}/{url.lstrip('/')}")
+        return _read_url(base if not url else f"{base.rstrip('/')}/{url.lstrip('/')}")
+
+
+# Most programs ask for few addresses again and again. What is kept is never changed: `Url.join` and
+# `Url.with_params` make new ones.
+@lru_cache(maxsize=1024)
+def _read_url(text: str) -> Url:
+    return Url(text)
 
 
 def _transport_of(settings: Settings) -> Transport:

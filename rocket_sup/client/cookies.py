@@ -104,6 +104,9 @@ class CookieJar(MutableMapping[str, str]):
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(cookie.name for cookie in self.cookies()))
 
+    def __bool__(self) -> bool:
+        return bool(self._domains)  # asked for every request
+
     def __len__(self) -> int:
         return len({cookie.name for cookie in self.cookies()})
 
