@@ -15,8 +15,9 @@ from rocket_sup.http.grammar import FIELD_LINE
 
 # status-line = HTTP-version SP status-code SP [ reason-phrase ]. The blank after the code is left out by so
 # many that nobody refuses it. Groups: minor version, status, reason, block of field lines.   RFC 9112 §4
+# The block is not possessive: Python 3.11.2 gives up too early on such groups (gh-106052).
 _HEAD: Final = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?((?:\r\n" + FIELD_LINE + rb")*+)\r\n\r\n"
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?((?:\r\n" + FIELD_LINE + rb")*)\r\n\r\n"
 )
 _DECISIVE: Final = re.compile(
     rb"\r\n(?:[Cc](?i:on(?:tent-(?:length|encoding)|nection))|[Tt](?i:ransfer-encoding)):[^\r]*+"

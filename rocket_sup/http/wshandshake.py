@@ -29,10 +29,11 @@ _LEAST_OUT_BITS: Final = 9  # zlib writes no window of 8 bits
 
 _TOKEN: Final = TOKEN.decode("ascii")
 _TOKENS: Final = re.compile(_TOKEN)
+# Groups are not possessive: Python 3.11.2 matches those wrongly (gh-106052).
 # extension-param = token [ "=" (token | quoted-string) ], and the string holds a token     RFC 6455 §9.1
-_PARAMETER: Final = rf'[ \t]*+;[ \t]*+({_TOKEN})(?:[ \t]*+=[ \t]*+(?:({_TOKEN})|"({_TOKEN})"))?+'
+_PARAMETER: Final = rf'[ \t]*+;[ \t]*+({_TOKEN})(?:[ \t]*+=[ \t]*+(?:({_TOKEN})|"({_TOKEN})"))?'
 _PARAMETERS: Final = re.compile(_PARAMETER)
-_EXTENSION: Final = re.compile(rf"({_TOKEN})((?:{_PARAMETER})*+)[ \t]*+")
+_EXTENSION: Final = re.compile(rf"({_TOKEN})((?:{_PARAMETER})*)[ \t]*+")
 _EMPTY: Final = "\t ,"  # members of a list that are empty mean nothing (RFC 9110 §5.6.1)
 _NAMED_BITS: Final = re.compile("[89]|1[0-5]")
 
