@@ -455,15 +455,16 @@ class Lending(Intake):
         """Set the deadline that runs now; that of a client who does not read is kept by `Link`."""
         if self._is_blocked:
             return
-        deadline = loan.content_deadline
-        if not loan.is_begun and not loan.is_upgraded:
-            deadline = min(deadline, after(loan.started, self._service.timeouts.handler))
-        self.deadline = deadline
+        if loan.waits_for_content or loan.is_begun or loan.is_upgraded:
+            self.deadline = loan.content_deadline
+        else:
+            self.deadline = after(loan.handler_since, self._service.timeouts.handler)
 
     def _extend_lent_deadline(self, loan: Loan, now: float) -> None:
         """Wanted content has `timeouts.body` to arrive, and longer only while it keeps the least rate."""
         timeouts = self._service.timeouts
-        if loan.is_upgraded or loan.is_broken or loan.incoming.is_whole or not loan.is_reading:
+        loan.handler_since = now
+        if not loan.waits_for_content:
             loan.content_deadline = math.inf
         else:
             loan.content_deadline = after(now, timeouts.body)
@@ -479,10 +480,11 @@ class Lending(Intake):
         if loan is None:
             return
         if loan.content_deadline <= now:
+            loan.handler_since = now
             error = RemoteProtocolError("the content came too slowly (RFC 9110 §15.5.9)", status=408)
             self._break(loan, error)
             return
-        if loan.is_begun or now < after(loan.started, self._service.timeouts.handler):
+        if loan.waits_for_content or loan.is_begun or now < after(loan.handler_since, self._service.timeouts.handler):
             self._set_lent_deadline(loan)
             return
         running, request = loan.running, loan.request

@@ -56,6 +56,8 @@ class Loan:
         content_since, paused_at: monotonic seconds; the first is moved on by the time in which content was
             not wanted.
         content_deadline: monotonic seconds; infinite while no content is wanted.
+        handler_since: monotonic seconds since when the handler keeps the client waiting, not the client it: its
+            deadline counts from then.
         file: descriptor, offset and count of what is being sent of a file.
     """
 
@@ -64,6 +66,7 @@ class Loan:
         "content_deadline",
         "content_since",
         "file",
+        "handler_since",
         "has_ended",
         "has_left",
         "incoming",
@@ -111,9 +114,14 @@ class Loan:
         self.is_broken = False
         self.has_ended = False
         self.has_left = False
-        self.content_since = self.paused_at = started
+        self.content_since = self.paused_at = self.handler_since = started
         self.content_deadline = math.inf
         self.file: tuple[int, int, int] | None = None
+
+    @property
+    def waits_for_content(self) -> bool:
+        """It is the client that has to go on: content is wanted, and more of it is to come."""
+        return self.is_reading and not (self.is_upgraded or self.is_broken or self.incoming.is_whole)
 
     @property
     def keep_alive(self) -> bool:

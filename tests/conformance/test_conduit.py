@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -443,6 +444,26 @@ def test_begun_there_is_no_deadline_for_the_handler(serve: Serve) -> None:
     client = serve(Stage(script).router, timeouts={"handler": 0.3}).connect()
 
     assert client.send(LENT).read().body == b"abc"
+
+
+def test_a_client_that_still_sends_does_not_use_up_the_handlers_time(serve: Serve) -> None:
+    """While content is waited for, it is the client who is slow."""
+    sizes = [10_000] * 9
+
+    async def script(taker: Taker) -> object:
+        taker.conduit.resume_reading()
+        while len(taker.content) < sum(sizes):
+            taker.changed.clear()
+            await taker.changed.wait()
+        return str(len(taker.content))
+
+    client = serve(Stage(script).router, timeouts={"handler": 0.3}).connect()
+    client.send(b"POST /lent HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % sum(sizes))
+    for size in sizes:
+        time.sleep(0.1)  # slowness itself is what is tested
+        client.send(b"x" * size)
+
+    assert client.read().body == str(sum(sizes)).encode()
 
 
 def test_room_is_told_when_all_is_sent(serve: Serve) -> None:
