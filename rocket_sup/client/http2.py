@@ -85,6 +85,7 @@ class Http2Connection(asyncio.Protocol):
         self._reserved = 0  # requests under way or about to be
         self._most = _FIRST_STREAMS
         self._is_flushing = False
+        self._served = False  # an answer came on it
         self._is_writing_paused = False
         self._is_draining = False  # GOAWAY came: what is under way ends, nothing new begins
         self._room = asyncio.Event()
@@ -146,8 +147,7 @@ class Http2Connection(asyncio.Protocol):
         self._room.set()
         reason = f": {exc}" if exc else ""
         self._fail_pending("the connection ended")
-        for exchange in list(self._exchanges.values()):
-            exchange.fail(ReadError(f"the connection broke before the answer was whole{reason}"))
+        self._break_all(f"the connection broke before the answer was whole{reason}")
         self._on_closed(self)
 
     def pause_writing(self) -> None:
@@ -192,6 +192,7 @@ class Http2Connection(asyncio.Protocol):
             return
         self._numbers.pop(key, None)
         exchange.deadline.close()
+        self._served |= exchange.has_begun
         if exchange.upload is not None:
             exchange.upload.cancel()
         self._open_streams()
@@ -280,9 +281,18 @@ class Http2Connection(asyncio.Protocol):
                 exchange.fail(_unseen("the server went away without looking at the request"))
         if event.error_code:
             code = _name(event.error_code)
-            self._fail_all(ReadError(f"the server ended the connection: {code} (RFC 9113 §6.8)"))
+            self._break_all(f"the server ended the connection: {code} (RFC 9113 §6.8)")
+            self._transport.close()
         elif not self._exchanges:
             self._transport.close()
+
+    def _break_all(self, text: str) -> None:
+        """The connection is gone; what had no answer yet is asked again where that is safe."""
+        for exchange in list(self._exchanges.values()):
+            if exchange.has_begun or not self._served:
+                exchange.fail(ReadError(text))
+            else:
+                exchange.fail(Disconnected(text, was_idle=True))
 
     def _fail_all(self, error: ClientError) -> None:
         self.is_closed = True

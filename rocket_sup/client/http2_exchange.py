@@ -65,6 +65,11 @@ class Exchange:
         self._sent_at = self._loop.time()
         self._head_at = 0.0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the head of the answer came."""
+        return self._response is not None
+
     def on_head(self, fields: list[Any]) -> None:
         """The head came."""
         headers = headers_of(fields)

@@ -262,6 +262,27 @@ def test_what_was_not_looked_at_is_sent_again(first: Callable[..., None]) -> Non
     run(main)
 
 
+def test_a_connection_that_served_and_broke() -> None:
+    """A request that is safe to repeat is asked again, another one is not."""
+
+    def once(machine: H2Connection, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            if event.stream_id == 1:
+                answers(machine, event)
+            else:
+                machine.close_connection(ErrorCodes.PROTOCOL_ERROR, last_stream_id=event.stream_id)
+
+    async def main() -> None:
+        with Scripted(once) as server:
+            async with AsyncClient(http2="prior", timeout=5) as client:
+                assert ["ok", "ok"] == [(await client.get(server.url)).text for _ in range(2)]
+                assert 2 == server.count
+                with pytest.raises(ReadError, match="PROTOCOL_ERROR"):
+                    await client.post(server.url, content=b"x")
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     ("script", "kind"), [(resets, ReadError), (lies, ProtocolError), (refuses, ReadError)]
 )
