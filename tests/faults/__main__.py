@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from tests.faults import booting, limit, orphaned, restarts, soak, storm
+from tests.faults import booting, limit, orphaned, restarts, soak, storm, talks
 from tests.faults import tree as trees
 from tests.faults.verdict import Row, table
 
@@ -29,6 +29,7 @@ def scenarios(*, short: bool, seconds: float = soak.SHORT.seconds) -> dict[str, 
         "supervisor": lambda say, _: orphaned.run(say),
         "limit": lambda say, _: [*limit.run("wait", say), *limit.run("reject", say)],
         "restarts": lambda say, _: restarts.run(say),
+        "talks": lambda say, _: talks.run(talks.SHORT if short else talks.Talks(), say),
         "soak": lambda say, _: soak.run(soak.SHORT if short else soak.Soak(seconds=seconds), say),
     }
 

@@ -100,7 +100,7 @@ def _run(tree: Tree, storm: Storm, verdict: Verdict, say: Callable[[str], None],
     for acceptors in (most, 4):  # sockets are never closed again: open all that scaling will need, then count
         _order(tree, {"command": "scale", "acceptors": acceptors})
         tree.wait(tree.is_healthy, f"scaled to {acceptors}")
-    _whole(tree, kill_listener(tree))  # it opened the sockets, all later ones get them handed over
+    whole(tree, kill_listener(tree))  # it opened the sockets, all later ones get them handed over
     baseline = _descriptors(tree)
     plan = Plan(port=tree.port, rate=storm.rate, kept=storm.kept, kept_rate=storm.kept_rate, seconds=3600.0)
     blows: list[Blow] = []
@@ -144,33 +144,33 @@ def _blows(tree: Tree, storm: Storm) -> Iterator[Blow]:
         blow = kill_acceptor(tree)
         recent.append(blow.at)
         if number % 3:
-            yield _whole(tree, blow)
+            yield whole(tree, blow)
         else:  # every third is followed by the next one without waiting
             blow.ended = time.monotonic()
             yield blow
     tree.wait(tree.is_healthy, "whole again after the kills")
     for _ in range(storm.listener_kills):
         time.sleep(random.uniform(1.5, 2.5))  # 3 restarts in 5 s are allowed
-        yield _whole(tree, kill_listener(tree))
+        yield whole(tree, kill_listener(tree))
     for _ in range(storm.freezes):
         time.sleep(random.uniform(0.1, 0.8))
-        yield _whole(tree, freeze_acceptor(tree))
+        yield whole(tree, freeze_acceptor(tree))
     for _ in range(storm.reloads):
         time.sleep(random.uniform(0.1, 0.8))
-        yield _ordered(tree, "reload", {"command": "reload"})
+        yield ordered(tree, "reload", {"command": "reload"})
     for _ in range(storm.broken_reloads):
         time.sleep(random.uniform(0.1, 0.8))
         tree.use("broken")
         try:
-            yield _ordered(tree, "broken", {"command": "reload"})
+            yield ordered(tree, "broken", {"command": "reload"})
         finally:
             tree.use(trees.STEADY)
     for acceptors in storm.scales:
         time.sleep(random.uniform(0.1, 0.8))
-        yield _ordered(tree, "scale", {"command": "scale", "acceptors": acceptors})
+        yield ordered(tree, "scale", {"command": "scale", "acceptors": acceptors})
 
 
-def _whole(tree: Tree, blow: Blow) -> Blow:
+def whole(tree: Tree, blow: Blow) -> Blow:
     """Wait until the target is gone and the tree whole again."""
 
     def is_over() -> bool:
@@ -183,7 +183,7 @@ def _whole(tree: Tree, blow: Blow) -> Blow:
     return blow
 
 
-def _ordered(tree: Tree, kind: str, request: dict[str, object]) -> Blow:
+def ordered(tree: Tree, kind: str, request: dict[str, object]) -> Blow:
     """Give an order, wait for its answer and until the tree is whole."""
     blow = Blow(kind, time.monotonic())
     blow.answer = tree.order(request, timeout_s=60.0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults import booting, limit, orphaned, restarts, soak, storm
+from tests.faults import booting, limit, orphaned, restarts, soak, storm, talks
 from tests.faults import tree as trees
 from tests.faults.verdict import Row, table
 
@@ -19,6 +19,7 @@ SCENARIOS: dict[str, Callable[[Say], list[Row]]] = {
     "limit, wait": lambda say: limit.run("wait", say, clients=300),
     "limit, reject": lambda say: limit.run("reject", say, clients=300),
     "restarts": restarts.run,
+    "talks": lambda say: talks.run(talks.SHORT, say),
     "soak": lambda say: soak.run(soak.SHORT, say),
 }
 
