@@ -484,7 +484,8 @@ class Lending(Intake):
             error = RemoteProtocolError("the content came too slowly (RFC 9110 §15.5.9)", status=408)
             self._break(loan, error)
             return
-        if loan.waits_for_content or loan.is_begun or now < after(loan.handler_since, self._service.timeouts.handler):
+        due = after(loan.handler_since, self._service.timeouts.handler)
+        if loan.waits_for_content or loan.is_begun or now < due:
             self._set_lent_deadline(loan)
             return
         running, request = loan.running, loan.request

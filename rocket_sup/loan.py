@@ -56,8 +56,8 @@ class Loan:
         content_since, paused_at: monotonic seconds; the first is moved on by the time in which content was
             not wanted.
         content_deadline: monotonic seconds; infinite while no content is wanted.
-        handler_since: monotonic seconds since when the handler keeps the client waiting, not the client it: its
-            deadline counts from then.
+        handler_since: monotonic seconds since when the handler keeps the client waiting, not the client it:
+            its deadline counts from then.
         file: descriptor, offset and count of what is being sent of a file.
     """
 

@@ -23,6 +23,7 @@ from rocket_sup.client.cache.stored import Record
 
 T = TypeVar("T")
 _VERSION: Final = 1  # of the tables, kept in the file's user_version
+_LOCKED_PAUSE_S: Final = 0.01
 _BUSY_MS: Final = 2000  # another process writes for milliseconds; more means that it hangs
 _USED_GRAIN_S: Final = 60.0
 _SWEEP_S: Final = 60.0  # records whose time is over take room for as long as this, while any are written
@@ -133,7 +134,7 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         try:
-            return self._open()
+            return self._open_soon()
         except sqlite3.OperationalError:
             raise  # locked, or not to be opened: the file itself may be good
         except sqlite3.DatabaseError:
@@ -141,6 +142,19 @@ class SqliteStore:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             return self._open()
+
+    def _open_soon(self) -> sqlite3.Connection:
+        """Open it, also while other processes do: who finds another one switching to WAL is told at once that
+        it is locked, whatever the timeout.
+        """
+        deadline = time.monotonic() + _BUSY_MS / 1000
+        while True:
+            try:
+                return self._open()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOCKED_PAUSE_S)
 
     def _open(self) -> sqlite3.Connection:
         # What one user was told is not for others of this host; SQLite's further files follow this one.
