@@ -116,9 +116,11 @@ class Running:
         except asyncio.CancelledError as error:
             self.deliver(error)
             raise
-        except (KeyboardInterrupt, GeneratorExit):  # the second: its loop is gone, nobody waits or fails
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and self._service.loop.is_closed():
+                raise  # nothing failed: it is taken apart where it waited, after its loop was gone
             self.deliver(error)
         else:
             self.deliver(result)

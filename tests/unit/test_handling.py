@@ -250,9 +250,12 @@ def test_a_handler_whose_loop_is_gone_has_not_failed(run: Callable[..., None], j
     async def check(service: Service, waiter: Waiter, running: Running) -> None:
         drive = running._drive(asyncio.sleep(3600))
         drive.send(None)
+        loop, service.loop = service.loop, asyncio.new_event_loop()
+        service.loop.close()
         drive.close()
 
         assert waiter.results == []
+        service.loop = loop
         running.give_up()
 
     run(check)
