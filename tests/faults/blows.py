@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 
 from loadtests.results import Record
-from tests.faults.sockets import clients_of
+from tests.faults.sockets import ESTABLISHED, clients_of, tcp_sockets
 from tests.faults.tree import Tree
 
 
@@ -71,6 +71,7 @@ def kill_acceptor(tree: Tree) -> Blow:
     blow.held = clients_of(pid, tree.port)
     os.kill(pid, signal.SIGKILL)
     wait_gone(pid)
+    wait_closed(tree.port, blow.held)
     blow.struck = time.monotonic()
     return blow
 
@@ -101,6 +102,16 @@ def wait_gone(pid: int) -> None:
                 if file.read().rpartition(") ")[2][:1] in "ZX":
                     return
         except (FileNotFoundError, ProcessLookupError):  # reaped before it was opened, or before it was read
+            return
+
+
+def wait_closed(port: int, clients: set[int]) -> None:
+    """Wait until the kernel has ended a dead process's connections: those of a ring, some milliseconds after
+    the process is gone. Until then their clients cannot know that nobody serves them.
+    """
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        if not any(sock.peer_port in clients and sock.state == ESTABLISHED for sock in tcp_sockets(port)):
             return
 
 
