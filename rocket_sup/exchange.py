@@ -231,19 +231,31 @@ class Exchange(Link):
             self._lend_answer(request, answer, out, started, keep_alive=keep_alive)
             return
         keep_alive = keep_alive and not answer.closes
-        connection = CLOSE if not keep_alive else PERSIST_1_0 if request.http_version == "1.0" else PERSIST
-        is_head = request.method == "HEAD"
-        out.append(
-            serialise(
-                answer.status,
-                b"" if answer.has_date else service.heads.date_line,
-                answer.fields,
-                answer.body,
-                connection=connection,
-                is_head=is_head,
-                length=answer.length if is_head else len(answer.body),
-            )
-        )
-        service.note(request, answer.status, 0 if is_head else len(answer.body), _monotonic() - started)
+        out.append(whole_answer(request, answer, service.heads.date_line, keep_alive=keep_alive))
+        service.note(request, answer.status, content_bytes(request, answer), _monotonic() - started)
         if not keep_alive:
             self._close_with(out)
+
+
+def whole_answer(request: Request, answer: Answer, date_line: bytes, *, keep_alive: bool) -> bytes:
+    """Write an answer that has no source, head and content, as its request asks for it.
+
+    Args:
+        date_line: for an answer without a Date of its own.
+        keep_alive: the connection goes on after it.
+    """
+    is_head = request.method == "HEAD"
+    return serialise(
+        answer.status,
+        b"" if answer.has_date else date_line,
+        answer.fields,
+        answer.body,
+        connection=CLOSE if not keep_alive else PERSIST_1_0 if request.http_version == "1.0" else PERSIST,
+        is_head=is_head,
+        length=answer.length if is_head else len(answer.body),
+    )
+
+
+def content_bytes(request: Request, answer: Answer) -> int:
+    """Count the content that goes out with an answer, as the access log tells it."""
+    return 0 if request.method == "HEAD" else len(answer.body)

@@ -17,8 +17,9 @@ from typing import Final, cast
 from rocket_sup.conduit import Conduit
 from rocket_sup.dispatch import refusal
 from rocket_sup.errors import LocalProtocolError, RemoteProtocolError
+from rocket_sup.exchange import content_bytes, whole_answer
 from rocket_sup.handling import Running, failure
-from rocket_sup.http.semantics import CLOSE, CONTINUE, PERSIST, PERSIST_1_0, serialise
+from rocket_sup.http.semantics import CONTINUE
 from rocket_sup.incoming import Incoming
 from rocket_sup.intake import DISCARDED_CONTENT, Intake
 from rocket_sup.link import after
@@ -139,23 +140,9 @@ class Lending(Intake):
         """Send a whole answer, and end the exchange."""
         request = loan.request
         keep_alive = loan.keep_alive and not answer.closes
-        connection = CLOSE if not keep_alive else PERSIST_1_0 if request.http_version == "1.0" else PERSIST
-        is_head = request.method == "HEAD"
-        self._write(
-            [
-                serialise(
-                    answer.status,
-                    b"" if answer.has_date else self._service.current_date_line(),
-                    answer.fields,
-                    answer.body,
-                    connection=connection,
-                    is_head=is_head,
-                    length=answer.length if is_head else len(answer.body),
-                )
-            ]
-        )
+        self._write([whole_answer(request, answer, self._service.current_date_line(), keep_alive=keep_alive)])
         loan.is_begun = True
-        self.finish_lent(loan, answer.status, 0 if is_head else len(answer.body), keep_alive=keep_alive)
+        self.finish_lent(loan, answer.status, content_bytes(request, answer), keep_alive=keep_alive)
 
     def finish_lent(self, loan: Loan, status: int, content_bytes: int, *, keep_alive: bool) -> None:
         """See `Conduit.finish`.

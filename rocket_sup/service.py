@@ -29,7 +29,7 @@ from rocket_sup.request import Request
 from rocket_sup.response import ENCODERS
 from rocket_sup.router import Router
 from rocket_sup.sessions import Sessions
-from rocket_sup.threads import HandlerThreads, ThreadUse
+from rocket_sup.threads import Threads, ThreadUse
 
 if TYPE_CHECKING:
     from rocket_sup.connection import Connection
@@ -148,21 +148,18 @@ class Service:
         self.idle_s = config.timeouts.idle or math.inf
         # Every handler gets a copy of this, so that no context variable of one request is seen by another.
         self.context = contextvars.copy_context()
-        self._threads = max(1, config.acceptor.threads)  # 0 is about WSGI applications alone
-        self._executor: HandlerThreads | None = None
+        self.threads = Threads(config.acceptor.threads)
         self._timer: asyncio.TimerHandle | None = None
         self._idle_queue: list[tuple[float, Connection]] = []  # longest idle last; see longest_idle
 
     @property
     def executor(self) -> ThreadPoolExecutor:
         """The threads of blocking handlers; started by the first of them."""
-        if self._executor is None:
-            self._executor = HandlerThreads(self._threads)
-        return self._executor
+        return self.threads.executor
 
     def thread_use(self) -> ThreadUse:
         """How the threads are used."""
-        return ThreadUse(self._threads) if self._executor is None else self._executor.use()
+        return self.threads.use()
 
     def start(self) -> None:
         """Begin to enforce deadlines."""
@@ -174,9 +171,7 @@ class Service:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            self._executor = None
+        self.threads.close()
 
     def allows_plain(self, head_bytes: int, fields: bytes) -> bool:
         """Say whether a head found by the short way is surely within the limits."""

@@ -57,6 +57,37 @@ class HandlerThreads(ThreadPoolExecutor):
             self._running.pop()
 
 
+class Threads:
+    """The threads of one wire: a pool that is made by the first who needs it, and again after it was closed.
+
+    Args:
+        size: `acceptor.threads`, of which 0 is about WSGI applications alone.
+    """
+
+    __slots__ = ("_pool", "_size")
+
+    def __init__(self, size: int) -> None:
+        self._size = max(1, size)
+        self._pool: HandlerThreads | None = None
+
+    @property
+    def executor(self) -> HandlerThreads:
+        """The pool."""
+        if self._pool is None:
+            self._pool = HandlerThreads(self._size)
+        return self._pool
+
+    def use(self) -> ThreadUse:
+        """How it is used now."""
+        return ThreadUse(self._size) if self._pool is None else self._pool.use()
+
+    def close(self) -> None:
+        """Let the threads end when their calls do; what waits for one is given up."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
 def move_to_threads(router: Router) -> None:
     """Have every handler of a router run in a thread, for code that blocks everywhere; again does nothing.
 

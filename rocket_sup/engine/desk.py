@@ -25,7 +25,7 @@ from rocket_sup.response import Answer
 from rocket_sup.router import Handler, Route
 from rocket_sup.sessions import Sessions
 from rocket_sup.streaming import stream_answer
-from rocket_sup.threads import HandlerThreads, ThreadUse
+from rocket_sup.threads import Threads, ThreadUse
 
 if TYPE_CHECKING:
     from rocket_sup.accesslog import AccessLog
@@ -86,8 +86,7 @@ class Desk:
         self._router = router
         self._hooks = router.hooks
         self._on_stop_accepting = brief.on_stop_accepting
-        self._threads = max(1, config.acceptor.threads)  # 0 is about WSGI applications alone
-        self._executor: HandlerThreads | None = None
+        self.threads = Threads(config.acceptor.threads)
 
     # --- requests ---
 
@@ -150,13 +149,11 @@ class Desk:
     @property
     def executor(self) -> ThreadPoolExecutor:
         """The threads of the wire; made when they are first needed."""
-        if self._executor is None:
-            self._executor = HandlerThreads(self._threads)
-        return self._executor
+        return self.threads.executor
 
     def thread_use(self) -> ThreadUse:
         """How the threads are used."""
-        return ThreadUse(self._threads) if self._executor is None else self._executor.use()
+        return self.threads.use()
 
     def start_thread(self, handler: Handler, request: Request, token: int) -> Future[object]:
         """Call a blocking handler in a thread; its result is delivered on the loop, under the token."""
@@ -181,9 +178,7 @@ class Desk:
     def close(self) -> None:
         """Let the threads end when their handlers do; deliver nothing any more."""
         self.deliver = _forget
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            self._executor = None
+        self.threads.close()
 
     # --- connections ---
 

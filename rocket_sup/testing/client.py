@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -289,25 +289,24 @@ class TestClient:
     @contextmanager
     def stream(self, method: str, target: str, **parts: Any) -> Iterator[tuple[Answer, Iterator[bytes]]]:
         """Send a request: the answer without its content, and its content piece by piece."""
-        manager = self._client.stream(method, target, **parts)
-        streamed = self._run(manager.__aenter__())
-        try:
+        with self._held(self._client.stream(method, target, **parts)) as streamed:
             yield streamed.head, self._iterate(streamed.__aiter__())
-        except BaseException as error:
-            if not self._run(manager.__aexit__(type(error), error, error.__traceback__)):
-                raise
-        else:
-            self._run(manager.__aexit__(None, None, None))
 
     @contextmanager
     def websocket_connect(
         self, target: str, *, subprotocols: tuple[str, ...] = (), headers: HeaderSource | None = None
     ) -> Iterator[BlockingSession]:
         """Open a WebSocket; see `AsyncTestClient.websocket_connect`."""
-        manager = self._client.websocket_connect(target, subprotocols=subprotocols, headers=headers)
-        session = self._run(manager.__aenter__())
-        try:
+        opened = self._client.websocket_connect(target, subprotocols=subprotocols, headers=headers)
+        with self._held(opened) as session:
             yield BlockingSession(session, self._runner)
+
+    @contextmanager
+    def _held(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """Enter and leave what the other client gives, from outside of the loop."""
+        entered = self._run(manager.__aenter__())
+        try:
+            yield entered
         except BaseException as error:
             if not self._run(manager.__aexit__(type(error), error, error.__traceback__)):
                 raise

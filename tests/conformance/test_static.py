@@ -658,15 +658,15 @@ def test_a_directory_of_a_mounted_router(serve: Serve, site: Path) -> None:
     """The prefix of the mount is before its own, also in redirects."""
     outer = Router()
     outer.mount("/in/a", router_of(site))
-    outer.mount("/root", router_of(site, "/"))
+    outer.mount("/whole", router_of(site, "/"))
     client = serve(outer).connect()
 
     assert b"Hello, file!" == get(client, "/in/a/s/hello.txt").body
     assert b"<p>docs" == get(client, "/in/a/s/docs/").body
     assert "/in/a/s/docs/" == get(client, "/in/a/s/docs").get("location")
     assert "/in/a/s/" == get(client, "/in/a/s").get("location")
-    assert b"Hello, file!" == get(client, "/root/hello.txt").body
-    assert b"<p>home" == get(client, "/root/").body
+    assert b"Hello, file!" == get(client, "/whole/hello.txt").body
+    assert b"<p>home" == get(client, "/whole/").body
     assert 404 == get(client, "/in/a/hello.txt").status
 
 

@@ -17,6 +17,7 @@ from rocket_sup.request import Request
 from rocket_sup.response import Answer
 from rocket_sup.router import Router
 from rocket_sup.service import Service, Statistics
+from rocket_sup.threads import Threads
 from tests.unit.conftest import Journal
 
 seen: contextvars.ContextVar[str] = contextvars.ContextVar("seen", default="nothing")
@@ -212,7 +213,7 @@ def test_given_up_a_queued_thread_never_starts(run: Callable[..., None]) -> None
 
     async def check(service: Service, waiter: Waiter, running: Running) -> None:
         started: list[str] = []
-        service._threads = 1
+        service.threads = Threads(1)
         release = threading.Event()
         busy = service.executor.submit(release.wait, 10)
         running.start_thread(lambda request: started.append("started"))

@@ -11,7 +11,7 @@ import pytest
 from rocket_sup.request import Request
 from rocket_sup.router import Router
 from rocket_sup.testing import TestClient
-from rocket_sup.threads import HandlerThreads, ThreadUse, move_to_threads
+from rocket_sup.threads import HandlerThreads, Threads, ThreadUse, move_to_threads
 
 PATIENCE_S = 10.0
 
@@ -115,3 +115,17 @@ def test_otherwise_only_those_that_say_so_do() -> None:
         where = [client.get(path).text for path in ("/plain", "/async", "/blocking")]
 
     assert [name == "rocket-handler" for name in where] == [False, False, True]
+
+
+def test_a_pool_is_made_when_it_is_needed_and_again_after_its_end() -> None:
+    """None of it costs anything before; closing twice is no error."""
+    threads = Threads(0)
+
+    assert threads.use() == ThreadUse(1)
+    first = threads.executor
+    assert first.submit(lambda: 7).result(10) == 7
+    assert threads.executor is first
+    threads.close()
+    threads.close()
+    assert threads.executor is not first
+    threads.close()

@@ -20,6 +20,7 @@ from rocket_sup.http.framing import parse_head
 from rocket_sup.request import Request
 from rocket_sup.response import Answer
 from rocket_sup.router import Router
+from rocket_sup.threads import Threads
 from tests.unit.conftest import PATIENCE_S, Journal
 
 PEER = ("192.0.2.1", 80)
@@ -197,7 +198,7 @@ def test_a_call_that_was_cancelled_in_time_is_not_delivered(desks: Desks) -> Non
 
     async def check() -> None:
         desk = desks.make()
-        desk._threads = 1
+        desk.threads = Threads(1)
         first = asyncio.get_running_loop().create_future()
         desk.deliver = lambda token, *_: first.set_result(token)
         desk.start_thread(block, make_request(), 1)
